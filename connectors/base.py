@@ -1,0 +1,146 @@
+"""The contract that every platform fulfils. The contract suite in ``tests/contract`` has one test for each promise.
+
+A connector lives in a folder of its own, in files of the same names and in the same order everywhere:
+
+- ``settings.py``   the keys of its connections in the YAML
+- ``platform.py``   what it declares: kinds, acts, voices, writable fields, assumptions
+- ``translate.py``  pure: the platform's words to the common model and back
+- ``hooks.py``      pure: verify a webhook, read it
+- ``connector.py``  the thin network part
+- ``sandbox.py``    the platform's stand-in
+
+What a connector promises:
+
+1. ``pull`` shows each record of the platform with the platform's own id, says when it was asked, and claims no more
+   coverage than the documents give.
+2. Fields that a view does not show are absent, never null.
+3. A row that cannot be understood is rejected with the reason; the rest of the page arrives.
+4. ``write`` sends one write. It raises Refused when the platform said no, TryLater when nothing was applied,
+   OutcomeUnknown when it may have been. It never sends the same write twice by itself.
+5. A silent write never makes the platform speak to a guest.
+6. ``find`` shows what a write of unknown outcome may have left at the platform, by looking only.
+7. ``verify`` accepts only what the platform signed, within the tolerance.
+8. Errors carry no secret and no payload.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from connectors.budget import Budget, Lane
+from connectors.errors import NeedsHuman
+from connectors.oauth import TokenStore
+from mapping.capability import Platform
+from mapping.model import Kind
+from mapping.record import Account, Event, Observation, Page
+from mapping.settings import ConnectionSettings
+from mapping.wish import Write
+
+HOOK_TOLERANCE_S = 300
+"""How old or how far in the future the signature of a webhook may be, in seconds."""
+
+S = TypeVar("S", bound=ConnectionSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connector is given by the process that runs it."""
+
+    budget: Budget
+    """Shared by all connections that use the same credential."""
+    tokens: TokenStore
+    now: Callable[[], float]
+    """Wall clock, seconds since the epoch."""
+    on_request: Callable[[str, str, int, float], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of ``check --online``."""
+
+    ok: bool
+    what: str
+    remedy: str = ""
+
+
+class Connector(ABC, Generic[S]):
+    """One connection to one account."""
+
+    platform: ClassVar[Platform]
+    streams: ClassVar[tuple[Kind, ...]]
+    """What is listed, in this order: people before the bookings that name them."""
+
+    def __init__(self, name: str, settings: S, around: Surroundings) -> None:
+        self.name = name
+        self.settings = settings
+        self.around = around
+
+    @classmethod
+    @abstractmethod
+    def credential(cls, settings: S) -> str:
+        """What the platform counts requests by: connections with the same credential share one budget."""
+
+    @abstractmethod
+    async def account(self) -> Account:
+        """Ask whom this connection belongs to."""
+
+    @abstractmethod
+    async def pull(self, kind: Kind, position: str | None, lane: Lane = Lane.POLL) -> Page:
+        """One page of a listing; ``position`` None begins at the start.
+
+        Raises TryLater, NeedsHuman; a position that the platform no longer knows raises BadAnswer.
+        """
+
+    @abstractmethod
+    async def write(self, write: Write) -> Observation:
+        """Send one write; gives what the platform's answer shows of the record."""
+
+    @abstractmethod
+    async def find(self, write: Write) -> list[Observation]:
+        """Look for the record that a write is about: by its id, our mark, or a key that is unique there.
+
+        An empty list: it is not there.
+        """
+
+    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
+        """One record by its id, None where the platform shows none. Only where the platform declares it."""
+        raise NotImplementedError(f"{self.platform.title} shows no single {kind.one}")
+
+    def verify(self, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]) -> None:  # noqa: ARG002
+        """Check a webhook's signature and age, on the raw bytes. Raises Unverified."""
+        raise NeedsHuman(f"{self.platform.title} sends no webhooks", remedy="Remove the webhook there.")
+
+    def read_event(self, headers: Mapping[str, str], body: bytes, received_at: int) -> Event:
+        """Read a verified webhook. Raises ValueError when it is malformed."""
+        raise NotImplementedError
+
+    def event_key(self, body: bytes) -> bytes:
+        """What makes two deliveries the same event."""
+        return body
+
+    hints_only: ClassVar[bool] = False
+    """Events carry no content: the same one again asks for another look."""
+
+    async def check(self) -> list[Finding]:
+        """Try credentials, scopes and hooks with read-only calls."""
+        findings = []
+        account = await self.account()
+        findings.append(Finding(ok=True, what=f"account {account.name or account.id}"))
+        for kind in self.streams:
+            page = await self.pull(kind, None)
+            findings.append(
+                Finding(ok=True, what=f"{kind.value}: {len(page.observations)} on the first page")
+            )
+        return findings
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+
+    def remember(self, account: Account) -> None:
+        """Take back what ``account`` once said, from the store, so that it need not be asked again."""
+        self.known_account: Account | None = account
+
+    def notes(self) -> Mapping[str, Any]:
+        """What ``status`` may show of this connection's own knowledge."""
+        return {}

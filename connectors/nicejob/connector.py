@@ -1,0 +1,238 @@
+"""NiceJob over the network. Everything that thinks is in ``translate`` and ``hooks``."""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import orjson
+
+from connectors.answer import Answer
+from connectors.base import Connector, Finding, Surroundings
+from connectors.budget import Budget, Lane
+from connectors.call import segment
+from connectors.errors import BadAnswer, Conflict, NeedsHuman, Refused
+from connectors.http import Client
+from connectors.nicejob import hooks
+from connectors.nicejob import translate as words
+from connectors.nicejob.platform import PLATFORM
+from connectors.nicejob.settings import NiceJobSettings
+from connectors.nicejob.webhooks import Webhooks
+from connectors.oauth import OAuth, Token, request_token
+from connectors.wire import observation, observed
+from mapping.identity import marks_in
+from mapping.model import Kind
+from mapping.record import PROVES_NOTHING, Account, Event, Observation, Page, Via
+from mapping.wish import Write
+
+_ACCESS_TOKEN_S = 24 * 3600
+"""Access tokens are valid for 24 hours."""
+
+_LOGIN_BUDGET = ((30, 60.0),)
+_FEW_PAGES = 500
+"""How far a look-up without a filter walks: ten thousand people."""
+
+
+class NiceJob(Connector[NiceJobSettings]):
+    """One company in NiceJob."""
+
+    platform = PLATFORM
+    streams = (Kind.PEOPLE, Kind.BOOKINGS, Kind.REVIEWS)
+    hints_only = True
+
+    def __init__(self, name: str, settings: NiceJobSettings, around: Surroundings) -> None:
+        super().__init__(name, settings, around)
+        origin = settings.base_url or PLATFORM.origin
+        # Tokens are asked for without credentials in the header, and never wait behind a long poll.
+        self._login = Client(
+            origin, Budget(_LOGIN_BUDGET, now=around.now), clock=around.now, on_request=around.on_request
+        )
+        seed = hashlib.blake2b(settings.refresh_token.get_secret_value().encode(), digest_size=6).hexdigest()
+        self._http = Client(
+            f"{origin}/v2",
+            around.budget,
+            auth=OAuth(f"{name}:access:{seed}", around.tokens, self._grant, clock=around.now),
+            clock=around.now,
+            on_request=around.on_request,
+        )
+        self.webhooks = Webhooks(settings, around, self._login, origin)
+
+    @classmethod
+    def credential(cls, settings: NiceJobSettings) -> str:
+        company = hashlib.blake2b(
+            settings.refresh_token.get_secret_value().encode(), digest_size=6
+        ).hexdigest()
+        return f"nicejob:{settings.base_url or PLATFORM.origin}:{settings.client_id}:{company}"
+
+    async def account(self) -> Account:
+        row = _data(await self._http.read(path="/company"))
+        if not isinstance(row, Mapping) or "id" not in row:
+            raise BadAnswer("GET /company was answered without a company.")
+        account = words.account(row, self.settings.country)
+        if self.settings.company_id not in {None, account.id}:
+            raise NeedsHuman(
+                f"the refresh token belongs to company {account.id}, the YAML says company_id: {self.settings.company_id}.",
+                remedy="correct company_id, or log in to the right company.",
+            )
+        return account
+
+    async def pull(self, kind: Kind, position: str | None, lane: Lane = Lane.POLL) -> Page:
+        cursor, before = orjson.loads(position) if position else (None, None)
+        answer = await self._http.read(
+            path=words.PATHS[kind], params={"cursor": cursor} if cursor else {}, lane=lane
+        )
+        rows, following = _listed(answer)
+        first = str(rows[0].get("id")) if rows and isinstance(rows[0], Mapping) else None
+        # Reviews document no cursor. A list that ignores it shows its first page again: that is its end.
+        if following == cursor or (cursor and first == before):
+            following = None
+        seen, rejected = observed(kind, rows, words.TRANSLATE[kind], answer.asked_at)
+        # No order and no deletion is documented: what is missing from a walk proves nothing.
+        return Page(
+            seen,
+            answer.asked_at,
+            next=orjson.dumps([following, first]).decode() if following else None,
+            rejected=rejected,
+            coverage=PROVES_NOTHING,
+        )
+
+    async def write(self, write: Write) -> Observation:
+        path = words.PATHS[write.kind] + (f"/{segment(write.ref)}" if write.ref else "")
+        has_tags = await self._tags(write, path) if write.ref and words.needs_tags(write) else None
+        answer = await self._http.write("POST", path, json=words.encoded(write, has_tags), lane=Lane.PUSH)
+        row = _data(answer)
+        if row is None:
+            raise Refused(f"{write.ref} does not exist there (any more)")
+        return self._observed(write.kind, row, answer, Via.WRITE)
+
+    async def find(self, write: Write) -> list[Observation]:
+        if write.ref:
+            found = await self.fetch(write.kind, write.ref)
+            return [found] if found else []
+        if write.kind is Kind.BOOKINGS:
+            lists = [{"person_id": person} for person in write.fields.get("people", [])]
+        else:
+            lists = [{"email": write.fields["email"]}] if write.fields.get("email") else [{}]
+        seen = [found for params in lists async for found in self._all(write.kind, params)]
+        if write.kind is Kind.PEOPLE and write.fields.get("email"):
+            return seen
+        return [found for found in seen if write.mark in marks_in(found.fields.fields())]
+
+    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
+        answer = await self._http.read(path=f"{words.PATHS[kind]}/{segment(ref)}", lane=Lane.HOOK)
+        row = _data(answer)
+        return None if row is None else self._observed(kind, row, answer, Via.FETCH)
+
+    def verify(self, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]) -> None:  # noqa: ARG002 - in the body
+        hooks.verify(body, secrets, self.around.now())
+
+    def read_event(self, headers: Mapping[str, str], body: bytes, received_at: int) -> Event:  # noqa: ARG002 - only ids
+        return hooks.read(body)
+
+    async def check(self) -> list[Finding]:
+        return [*await super().check(), *await self.webhooks.check()]
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+        await self.webhooks.aclose()
+        await self._login.aclose()
+
+    async def employees(self, email: str | None = None) -> list[dict[str, Any]]:
+        """The team members, from GET /employees."""
+        rows: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            params = {name: value for name, value in (("email", email), ("cursor", cursor)) if value}
+            page, following = _listed(await self._http.read(path="/employees", params=params))
+            rows += page
+            if not following or following == cursor:
+                return rows
+            cursor = following
+
+    async def revoke(self) -> None:
+        """End the company's consent: "refresh tokens may (and should) be revoked"."""
+        form = {
+            "token": self.settings.refresh_token.get_secret_value(),
+            "token_type_hint": "refresh_token",
+            "client_id": self.settings.client_id,
+            "client_secret": self.settings.client_secret.get_secret_value(),
+        }
+        (await self._login.write("POST", "/oauth/revoke", form=form)).check()
+
+    async def _grant(self, old: Token | None) -> Token:
+        refresh = old.refresh if old and old.refresh else self.settings.refresh_token.get_secret_value()
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh,
+            "client_id": self.settings.client_id,
+            "client_secret": self.settings.client_secret.get_secret_value(),
+        }
+        # Refresh tokens do not expire and are not used up: a lost answer may be asked for again.
+        return await request_token(self._login, "/oauth/token", form, lifetime=_ACCESS_TOKEN_S)
+
+    async def _tags(self, write: Write, path: str) -> list[str]:
+        row = _data(await self._http.read(path=path, lane=Lane.PUSH))
+        if row is None:
+            raise Refused(f"{write.ref} does not exist there (any more)")
+        tags = row.get("tags")
+        return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+
+    async def _all(self, kind: Kind, params: Mapping[str, str]) -> AsyncIterator[Observation]:
+        cursor: str | None = None
+        for _ in range(_FEW_PAGES):
+            asked = {**params, **({"cursor": cursor} if cursor else {})}
+            answer = await self._http.read(path=words.PATHS[kind], params=asked, lane=Lane.PUSH)
+            rows, following = _listed(answer)
+            for seen in observed(kind, rows, words.TRANSLATE[kind], answer.asked_at, Via.FETCH)[0]:
+                yield seen
+            if not following or following == cursor:
+                return
+            cursor = following
+        raise Refused("there are too many records to look through for the one that may be ours")
+
+    def _observed(self, kind: Kind, row: Any, answer: Answer, via: Via) -> Observation:
+        try:
+            return observation(kind, row, words.TRANSLATE[kind], answer.asked_at, via)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            answer.unusable(f"a {kind.one} that cannot be understood")
+
+
+def _envelope(answer: Answer) -> Mapping[str, Any]:
+    """``{cursor, data, error}``. "Successfully formatted and authenticated requests" that fail are 200 with an error."""
+    said: Any = None
+    if answer.status != 200:  # noqa: PLR2004
+        answer.check(said=_complaint(answer))
+    said = answer.json()
+    if not isinstance(said, Mapping) or "data" not in said:
+        answer.unusable("an answer without `data`")
+    if said.get("error"):
+        _refuse(answer, str(said["error"]))
+    return said
+
+
+def _refuse(answer: Answer, error: str) -> None:
+    if not answer.write:
+        raise BadAnswer(f"{answer.method} {answer.path} was answered with an error: {error}")
+    # "e.g. a creation request with a duplicated unique key": the record may well be ours.
+    taken = any(word in error.lower() for word in ("duplicate", "already", "exists", "unique", "taken"))
+    raise (Conflict if taken else Refused)(f"NiceJob refused it: {error}")
+
+
+def _complaint(answer: Answer) -> str:
+    try:
+        said = answer.json()
+    except Exception:  # noqa: BLE001 - an error page need not be JSON; the status tells
+        return ""
+    error = said.get("error") if isinstance(said, Mapping) else None
+    return error if isinstance(error, str) else ""
+
+
+def _data(answer: Answer) -> Any:
+    return _envelope(answer)["data"]
+
+
+def _listed(answer: Answer) -> tuple[list[Any], str | None]:
+    said = _envelope(answer)
+    if not isinstance(said["data"], list):
+        answer.unusable("no list in `data`")
+    cursor = said.get("cursor")
+    return said["data"], cursor if isinstance(cursor, str) and cursor else None

@@ -1,0 +1,75 @@
+"""What NiceJob can do, by its documentation ("NiceJob's v2 REST API")."""
+
+from connectors.nicejob.settings import NiceJobSettings
+from mapping.capability import Act, KindSpec, People, Platform, Voice
+from mapping.model import Kind, Status
+
+NOREVIEW = "noreview"
+"""The tag that "will prevent a Booking from triggering a CampaignEnrollment on completion"."""
+
+PLATFORM = Platform(
+    name="nicejob",
+    title="NiceJob",
+    settings=NiceJobSettings,
+    origin="https://api.nicejob.com",
+    # No limit is documented: a polite default.
+    rate=(120, 60),
+    kinds={
+        Kind.PEOPLE: KindSpec(
+            fetched=True,
+            acts={Act.CREATE: Voice.SILENT, Act.UPDATE: Voice.SILENT},
+            writes={
+                "name": "full_name",
+                "first_name": "first_name",
+                "last_name": "last_name",
+                "email": "email",
+                "phone": "phone",
+                "company": "company",
+                "address": "address",
+                "tags": "tags",
+            },
+            unique=frozenset({"email"}),
+            marked_in="tags",
+        ),
+        Kind.BOOKINGS: KindSpec(
+            fetched=True,
+            acts={
+                Act.CREATE: Voice.SILENT,
+                Act.UPDATE: Voice.SILENT,
+                Act.COMPLETE: Voice.CHOICE,
+                Act.CANCEL: Voice.SILENT,
+            },
+            writes={
+                "name": "title",
+                "amount": "amount",
+                "complete": "status",
+                "completed_time": "completed_at",
+                "scheduled_time": "starts",
+                "employee_ids": "staff",
+                "person_ids": "people",
+                "tags": "tags",
+            },
+            people=People.LINKED,
+            marked_in="tags",
+            # There is no cancelled state, and completing would ask somebody who never came for a review.
+            cancel_leaves_open=True,
+            cancel_tags={Status.CANCELLED: ("cancelled", NOREVIEW), Status.NO_SHOW: ("no-show", NOREVIEW)},
+            quiet_tag=NOREVIEW,
+            statuses={
+                Status.PENDING: Status.CONFIRMED,
+                Status.CONFIRMED: Status.CONFIRMED,
+                Status.COMPLETED: Status.COMPLETED,
+            },
+        ),
+        Kind.REVIEWS: KindSpec(
+            fetched=True,
+            reasons=dict.fromkeys((Act.CREATE, Act.UPDATE), "reviews are read-only in NiceJob's API"),
+        ),
+    },
+    assumptions=(
+        "dates are ISO 8601 strings (Unix seconds and milliseconds are read too)",
+        "`event_code` contains the entity's name, whatever its case and separators",
+        'webhooks are signed as hex HMAC-SHA256 over JSON.stringify(payload), or over "{timestamp}." and the same',
+        "120 requests a minute are polite (no limit is documented); change it with `rate`",
+    ),
+)

@@ -1,0 +1,12 @@
+"""The connectors there are. A new one is entered here and nowhere else; the contract suite then tests it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.base import Connector
+from connectors.bookatu.connector import Bookatu
+from connectors.nicejob.connector import NiceJob
+
+CONNECTORS: Mapping[str, type[Connector[Any]]] = {
+    connector.platform.name: connector for connector in (Bookatu, NiceJob)
+}

@@ -1,0 +1,283 @@
+"""The configuration: what ``bookferry.yaml`` says, parsed and checked.
+
+Every key carries the description that users see in their editor (through the JSON Schema) and in error
+messages. ``mapping/load.py`` makes a Config out of a text; nothing here reads anything.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    PrivateAttr,
+    SerializeAsAny,
+    WithJsonSchema,
+)
+
+from mapping.expr import Expression
+from mapping.model import Kind
+from mapping.problem import InvalidError, Problem, instead
+from mapping.settings import ConnectionSettings
+from mapping.timing import Poll, parse_poll
+
+Scalar = str | int | float | bool
+NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
+DOOR_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$"
+SINCE_PATTERN = r"^\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:?\d{2})?)?$"
+ENDPOINT_PATTERN = r"^[a-z][a-z0-9_-]*\.(people|person|bookings?|reviews?)$"
+ROUTE_PATTERN = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
+_TOP_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where to listen. Port 0: any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``host:port``, an IPv6 host in brackets. Raises InvalidError."""
+        host, _, port = text.rpartition(":")
+        if not re.fullmatch(DOOR_PATTERN, text, re.ASCII) or int(port) > _TOP_PORT:
+            raise InvalidError(
+                "is not host:port", f"write an address such as 127.0.0.1:8077 (port 0-{_TOP_PORT})"
+            )
+        if host.startswith("["):
+            _ip(host[1:-1])
+        return cls(host.strip("[]"), int(port))
+
+
+def _ip(host: str) -> None:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise InvalidError(
+            "has no IPv6 address in its brackets", "write an address such as [::1]:8077"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One end of a route: a kind of record on a connection."""
+
+    connection: str
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.connection}.{self.kind.value}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``salon.bookings``. Raises InvalidError."""
+        connection, dot, word = text.rpartition(".")
+        if not dot or not connection:
+            raise InvalidError(
+                "is not connection.kind", "write the connection and the kind, such as salon.bookings"
+            )
+        if word not in {name for kind in Kind for name in (kind.value, kind.one)}:
+            raise InvalidError("names no kind after the dot", instead(word.lower(), list(Kind), "kinds"))
+        return cls(connection, Kind.parse(word))
+
+
+class Notify(StrEnum):
+    """Whether a route may make the target speak to a guest."""
+
+    NEVER = "never"
+    ALLOW = "allow"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether what is sent to a host stays on this machine."""
+    if not host:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")
+
+
+def _public_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, bad = (
+            parts.hostname,
+            parts.username is not None or parts.query or parts.fragment or parts.port == 0,
+        )
+    except ValueError:
+        host, bad, parts = None, True, urlsplit("")
+    if parts.scheme not in {"http", "https"} or not host or bad or re.search(r"\s", text):
+        raise InvalidError(
+            "is not an address for webhooks", "write scheme, host and path alone: https://hooks.example.com"
+        )
+    if parts.scheme == "http" and not is_loopback(host):
+        raise InvalidError(
+            "must be https: webhooks carry guest data", "put an https proxy before the hook door"
+        )
+    return text.rstrip("/")
+
+
+def parse_since(text: str) -> datetime:
+    """Read a date (its midnight in UTC) or an instant with its offset. Raises InvalidError."""
+    remedy = "write a date such as 2026-11-01, or an instant such as 2026-11-01T09:00+13:00"
+    if not re.fullmatch(SINCE_PATTERN, text, re.ASCII):
+        raise InvalidError("is neither a date nor an instant", remedy)
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidError("does not exist in the calendar", remedy) from None
+    if len(text) > len("2026-11-01"):
+        raise InvalidError("has no offset, and a zone is never guessed", "add Z or an offset such as +13:00")
+    return moment.replace(tzinfo=UTC)
+
+
+def _parsed(parse: Any) -> BeforeValidator:
+    def validate(value: Any) -> Any:
+        if isinstance(value, bool | int | float | list | dict) or value is None:
+            raise InvalidError("must be a text", "put quotes around it")
+        return parse(value) if isinstance(value, str) else value
+
+    return BeforeValidator(validate)
+
+
+def _pattern(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, Scalar):
+        raise InvalidError("must be a text, a number, true or false", "write one value a row")
+    return value
+
+
+def _empty(value: Any) -> Any:
+    """A key with nothing beneath it, as when all its lines are commented out."""
+    return {} if value is None else value
+
+
+_SCALAR_SCHEMA = {"type": ["string", "number", "boolean"]}
+_SET_SCHEMA = {"type": ["string", "number", "boolean", "array"], "items": _SCALAR_SCHEMA}
+
+_Door = Annotated[Door, _parsed(Door.parse), PlainSerializer(str), _pattern(DOOR_PATTERN)]
+_Endpoint = Annotated[Endpoint, _parsed(Endpoint.parse), PlainSerializer(str), _pattern(ENDPOINT_PATTERN)]
+_Since = Annotated[datetime, _parsed(parse_since), _pattern(SINCE_PATTERN)]
+_PublicUrl = Annotated[str, AfterValidator(_public_url), _pattern(r"^https?://\S+$")]
+_When = Annotated[InstanceOf[Expression], WithJsonSchema({"type": ["string", "boolean"]})]
+_Set = Annotated[Mapping[str, Annotated[Any, WithJsonSchema(_SET_SCHEMA)]], BeforeValidator(_empty)]
+_Row = Annotated[Any, AfterValidator(_scalar), WithJsonSchema(_SCALAR_SCHEMA)]
+_Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Server(_Keys):
+    """The two doors: never one listener for both."""
+
+    hooks: _Door = Field(
+        default=Door("127.0.0.1", 8077),
+        json_schema_extra={"default": "127.0.0.1:8077"},
+        description="Where webhooks arrive, as host:port, behind a public https proxy.",
+    )
+    admin: _Door = Field(
+        default=Door("127.0.0.1", 8078),
+        json_schema_extra={"default": "127.0.0.1:8078"},
+        description="Status page, metrics and health, as host:port; keep it private.",
+    )
+    public_url: _PublicUrl | None = Field(
+        default=None, description="The https address at which the platforms reach the hook door."
+    )
+
+
+class Route(_Keys):
+    """One rule: what is carried from where to where, when, and how loud."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=100,
+        pattern=ROUTE_PATTERN,
+        description="The name of the route, used to arm it and in every message. Default: '<from> to <to>'.",
+    )
+    source: _Endpoint = Field(
+        alias="from", description="What is carried: connection.kind, such as salon.bookings."
+    )
+    target: _Endpoint = Field(alias="to", description="Where it is carried: connection.kind.")
+    when: _When | None = Field(
+        default=None,
+        description='Only records for which this expression is true, such as booking.status == "completed". '
+        "Default: all.",
+    )
+    set: _Set = Field(
+        default_factory=dict,
+        description="Fields of the target, in the target's words, each with an expression (a text) or a "
+        "fixed value (a list, a number, true or false). All other fields are taken over as they are.",
+    )
+    notify: Notify = Field(
+        default=Notify.NEVER,
+        description="Whether the target may notify a guest: never (a write that cannot be silent is refused) "
+        "or allow.",
+    )
+    since: _Since | None = Field(
+        default=None,
+        description="A date (in UTC) or an instant: nothing older is ever pushed. Default: the moment of "
+        "arming.",
+    )
+
+
+class Config(_Keys):
+    """All that a user says. Made by ``mapping.load.load``."""
+
+    server: Annotated[Server, BeforeValidator(_empty)] = Field(
+        default_factory=Server, description="Where bookferry listens."
+    )
+    state: str = Field(
+        default="bookferry.db", min_length=1, description="The SQLite file that holds all state."
+    )
+    connections: Mapping[_Name, SerializeAsAny[ConnectionSettings]] = Field(
+        min_length=1,
+        description="One entry an account on a platform; the name is used in routes and in messages.",
+    )
+    lookups: Annotated[Mapping[str, Mapping[str, _Row]], BeforeValidator(_empty)] = Field(
+        default_factory=dict, description="Tables for lookup(table, key) in expressions."
+    )
+    routes: Annotated[tuple[Route, ...], BeforeValidator(lambda value: () if value is None else value)] = (
+        Field(
+            default=(),
+            description="What is carried from where to where. Without routes, bookferry only reads.",
+        )
+    )
+
+    _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed, but should not stay so: a secret typed into the file, say."""
+        return self._warnings
+
+    def warned(self, warnings: Iterable[Problem]) -> Self:
+        """This configuration, with its warnings: said once, by the loader."""
+        self._warnings = tuple(warnings)
+        return self
+
+    def poll(self, connection: str) -> Poll:
+        """How often to poll a connection. Raises KeyError for a name that is not configured."""
+        return parse_poll(self.connections[connection].poll)

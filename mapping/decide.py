@@ -1,0 +1,293 @@
+"""The decision core: what a route wants, and which single write brings the target there.
+
+Two pure functions, read one after the other:
+
+1. ``wish(...)``: a changed source record and a route give a *wish* (the state that the route wants), or a reason why
+   the route wants nothing.
+2. ``next_step(...)``: a wish, the target's record as last seen and what was sent before give the one *write* that is
+   missing, or a reason why there is none.
+
+A field is written only if the wish for it differs both from what was last sent and from what the target shows, in
+normal form. So a target that trims and reformats causes no second write, and a change that a person makes at the
+target stays until the source changes that very field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mapping.capability import Act, KindSpec, People, Voice
+from mapping.config import Route
+from mapping.expr import ExpressionError, Scope
+from mapping.model import Kind, Status
+from mapping.normal import comparable, phone_key, same
+from mapping.record import Record, moment
+from mapping.wish import Settled, Skip, Step, Stuck, Waits, Wish, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that one decision of one route may look at."""
+
+    route: Route
+    source: Record
+    target: KindSpec
+    mark: str
+    cutover: int
+    """Epoch milliseconds: what was completed before is never announced."""
+    scope: Scope
+    person: Mapping[str, Any] | None = None
+    """The fields of the person a booking is for, where they are known."""
+    region: str | None = None
+    """Default region of the source's phone numbers."""
+    known_before: bool = False
+    """The record has not changed since the route was armed."""
+    delivered: bool = False
+    """The target has a record for it already."""
+
+
+def wish(case: Case) -> Wish | Skip:
+    """What the route wants for a source record. Raises ExpressionError when the YAML's expressions fail on it."""
+    fields, status = case.source.fields, case.source.status
+    if (reason := _too_old(case)) is not None:
+        return Skip(reason)
+    if status is Status.UNKNOWN:
+        return Skip(
+            f"its status is {fields.get('status_word')!r}, which no table knows: nothing is concluded from it"
+        )
+    ended = status if status in {Status.CANCELLED, Status.NO_SHOW} else None
+    if ended and not case.delivered:
+        return Skip(f"it was {_words(ended)} before it was ever delivered")
+    if not ended and not _wanted(case):
+        return Skip("`when` is not true for it")
+    wanted = _wanted_fields(case)
+    if ended:
+        wanted = (
+            {"tags": list(case.target.cancel_tags.get(ended, ()))} if case.target.cancel_leaves_open else {}
+        )
+    loud, note = _loudness(case)
+    if case.target.quiet_tag and not loud and wanted.get("status") == Status.COMPLETED:
+        wanted["tags"] = [*wanted.get("tags", []), case.target.quiet_tag]
+    return Wish(
+        fields=wanted,
+        mark=case.mark,
+        why=f"route {case.route.name!r}" + note,
+        loud=loud,
+        people=_people(case),
+        person=_contact(case),
+        ended=ended,
+    )
+
+
+def _words(status: Status) -> str:
+    return "a no-show" if status is Status.NO_SHOW else status.value
+
+
+def _too_old(case: Case) -> str | None:
+    """The baseline: what a route never pushes."""
+    if case.route.since is None or case.delivered:
+        return None
+    since = round(case.route.since.timestamp() * 1000)
+    begins = _begins(case.source)
+    if begins is None:
+        return (
+            "it was known before the route was armed and has no date that `since` could include"
+            if case.known_before
+            else None
+        )
+    return "it starts before `since`" if begins < since else None
+
+
+def _begins(record: Record) -> int | None:
+    fields = record.fields
+    if record.kind is Kind.BOOKINGS:
+        stay = fields.get("arrival")
+        return moment(fields.get("starts")) or (moment(f"{stay}T00:00:00Z") if stay else None)
+    return moment(fields.get("created_at"))
+
+
+def _wanted(case: Case) -> bool:
+    when = case.route.when
+    if when is None:
+        return True
+    answer = when.evaluate(case.scope)
+    if not isinstance(answer, bool):
+        raise ExpressionError(f"`when` gave {answer!r} instead of true or false")
+    return answer
+
+
+def _wanted_fields(case: Case) -> dict[str, Any]:
+    """What the target is to hold: its writable fields taken over as they are, unless ``set`` says otherwise."""
+    spec, source = case.target, case.source.fields
+    wanted = {
+        name: source[name] for name in spec.writes.values() if name in source and name not in _NOT_TAKEN_OVER
+    }
+    for name, value in case.route.set.items():
+        wanted[name] = value.evaluate(case.scope) if hasattr(value, "evaluate") else value
+    wanted.pop("status", None)
+    if (status := case.source.status) and (held := spec.statuses.get(status)):
+        wanted["status"] = held.value
+    if wanted.get("status") != Status.COMPLETED:
+        wanted.pop("completed_at", None)
+    if phone := phone_key(wanted.get("phone"), case.region):
+        wanted["phone"] = phone
+    return {name: value for name, value in wanted.items() if value is not None or name in spec.clearable}
+
+
+_NOT_TAKEN_OVER = {"people", "staff", "service", "blocked"}
+"""Ids of the source mean nothing at the target, and nobody is unblocked by a copy."""
+
+
+def _loudness(case: Case) -> tuple[bool, str]:
+    """Whether the target may speak: the route must allow it, and what was over before the cut-over stays quiet."""
+    if case.route.notify != "allow":
+        return False, ""
+    if case.source.status is Status.COMPLETED:
+        fields = case.source.fields
+        over = (
+            moment(fields.get("completed_at")) or moment(fields.get("ends")) or moment(fields.get("starts"))
+        )
+        if over is None or over < case.cutover or case.known_before:
+            return False, " (completed before the cut-over: quietly)"
+    return True, ""
+
+
+def _people(case: Case) -> tuple[str, ...]:
+    return tuple(case.source.fields.get("people") or ()) if case.target.people is People.LINKED else ()
+
+
+def _contact(case: Case) -> dict[str, Any] | None:
+    if case.target.people is not People.EMBEDDED or case.person is None:
+        return None
+    return {
+        name: case.person[name]
+        for name in ("full_name", "first_name", "last_name", "email", "phone")
+        if case.person.get(name)
+    }
+
+
+def person_wish(person: Record, spec: KindSpec, mark: str, why: str, region: str | None) -> Wish:
+    """The wish for a person whom a booking needs: made when there is none, otherwise left as they are."""
+    fields = {
+        name: person.fields[name] for name in spec.writes.values() if person.fields.get(name) is not None
+    }
+    fields = {name: value for name, value in fields.items() if name not in {*_NOT_TAKEN_OVER, "tags"}}
+    if phone := phone_key(fields.get("phone"), region):
+        fields["phone"] = phone
+    return Wish(fields=fields, mark=mark, why=why, only_create=True)
+
+
+def next_step(
+    wanted: Wish,
+    kind: Kind,
+    spec: KindSpec,
+    target: Record | None,
+    sent: Mapping[str, Any] | None,
+    people: tuple[str, ...] | None = None,
+    region: str | None = None,
+) -> Step:
+    """The one write that is missing.
+
+    ``target`` is the target's record as last seen, ``sent`` what this route last sent it, ``people`` the target's ids
+    of ``wanted.people`` (None while not all of them are known there), ``region`` the target's own phone region.
+    """
+    if target is None:
+        return _creation(wanted, kind, spec, people)
+    if wanted.only_create:
+        return Settled("it exists")
+    if wanted.ended and not spec.cancel_leaves_open:
+        return _cancellation(wanted, kind, spec, target)
+    changes = _changes(wanted, spec, target, sent or {}, region)
+    if not changes:
+        return Settled("the target holds it already")
+    acts = {_act_of(wanted, changes, target)}
+    return _spoken(
+        Write(kind, acts.pop(), target.ref, changes, wanted.mark, held=target.fields, why=wanted.why),
+        wanted,
+        spec,
+    )
+
+
+def _creation(wanted: Wish, kind: Kind, spec: KindSpec, people: tuple[str, ...] | None) -> Step:
+    if wanted.ended:
+        return Settled(f"it was {_words(wanted.ended)} before it was ever delivered")
+    fields = dict(wanted.fields)
+    if spec.people is People.LINKED and kind is Kind.BOOKINGS:
+        if not wanted.people:
+            return Waits("it is not known yet whom it is for")
+        if people is None:
+            return Waits("the person it is for does not exist there yet")
+        fields["people"] = list(people)
+    if missing := sorted(spec.required - set(fields) - set(wanted.person or ())):
+        return Stuck(
+            f"missing {', '.join(missing)}: the target takes no {kind.one} without. Fill it in at the source, or `set` it."
+        )
+    if spec.marked_in == "tags":
+        fields["tags"] = list(dict.fromkeys([*fields.get("tags", []), wanted.mark]))
+    act = (
+        Act.COMPLETE if fields.get("status") == Status.COMPLETED and Act.COMPLETE in spec.acts else Act.CREATE
+    )
+    write = Write(kind, act, None, fields, wanted.mark, person=wanted.person, why=wanted.why)
+    return (
+        Stuck(_no_such(spec, Act.CREATE, kind))
+        if Act.CREATE not in spec.acts
+        else _spoken(write, wanted, spec)
+    )
+
+
+def _cancellation(wanted: Wish, kind: Kind, spec: KindSpec, target: Record) -> Step:
+    if target.status in {Status.CANCELLED, wanted.ended}:
+        return Settled("it is cancelled there already")
+    return _spoken(
+        Write(kind, Act.CANCEL, target.ref, {}, wanted.mark, held=target.fields, why=wanted.why), wanted, spec
+    )
+
+
+def _act_of(wanted: Wish, changes: Mapping[str, Any], target: Record) -> Act:
+    if wanted.ended:
+        return Act.CANCEL
+    completes = changes.get("status") == Status.COMPLETED and target.status is not Status.COMPLETED
+    return Act.COMPLETE if completes else Act.UPDATE
+
+
+def _changes(
+    wanted: Wish, spec: KindSpec, target: Record, sent: Mapping[str, Any], region: str | None
+) -> dict[str, Any]:
+    writable = set(spec.writes.values())
+    changes = {}
+    for name, value in wanted.fields.items():
+        if name not in writable or (name in sent and sent[name] == value):
+            continue
+        shown = target.fields.get(name)
+        if name == "tags":
+            has = comparable("tags", shown) or frozenset()
+            value = [tag for tag in value if not comparable("tags", [tag]) <= has]  # noqa: PLW2901 - what is missing of it
+            if not value:
+                continue
+        elif same(name, value, shown, region):
+            continue
+        changes[name] = value
+    if changes.get("status") and target.status and target.status.settled:
+        del changes["status"]  # nobody un-completes what the target has settled
+    return changes
+
+
+def _spoken(write: Write, wanted: Wish, spec: KindSpec) -> Step:
+    """Give a write its voice, or refuse what the target cannot do, or cannot do silently."""
+    for act in {write.act, Act.CREATE} if write.ref is None else {write.act}:
+        voice = spec.acts.get(act)
+        if voice is None:
+            return Stuck(_no_such(spec, act, write.kind, write.fields))
+        if voice is Voice.LOUD and not wanted.loud:
+            return Stuck(
+                f"{spec.reasons.get(act, 'it may notify a guest')}: refused, since the route has no `notify: allow`"
+            )
+    speaks = wanted.loud and spec.acts[write.act] is not Voice.SILENT
+    return Write(**{**{name: getattr(write, name) for name in Write.__slots__}, "loud": speaks})
+
+
+def _no_such(spec: KindSpec, act: Act, kind: Kind, fields: Mapping[str, Any] | None = None) -> str:
+    what = f" of {', '.join(fields)}" if fields and act is Act.UPDATE else ""
+    return f"the target has no {act.value}{what} for {kind.value}" + (
+        f": {spec.reasons[act]}" if act in spec.reasons else ""
+    )

@@ -1,0 +1,103 @@
+"""Who is who: records stand for the same entity on strong keys only.
+
+Strong: the same platform id, an explicit link, our own origin mark. An e-mail address together with an equal name
+counts too, unless the address was seen under two names: families share addresses. Everything else is a suggestion
+for a human. Links are rows and can be undone.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mapping.model import Kind
+from mapping.normal import email_key, folded, full_name, phone_key
+from mapping.record import Record
+
+MARK_PREFIX = "bookferry-"
+
+_RELAYS = ("guest.booking.com", "guest.airbnb.com", "m.expediapartnercentral.com", "messages.homeaway.com")
+"""Domains of addresses that booking sites make up for each stay: they identify nobody."""
+
+
+def origin_mark(platform: str, account: str, kind: Kind, ref: str) -> str:
+    """The mark that a record made by us carries at its target: which source record it stands for.
+
+    It is made of the platform's own ids alone, so it survives a renamed connection and a lost database. Lower-case
+    letters and digits: platforms may fold case.
+    """
+    digest = hashlib.blake2b(f"{platform}\0{account}\0{kind.value}\0{ref}".encode(), digest_size=10).digest()
+    return MARK_PREFIX + base64.b32encode(digest).decode().lower()
+
+
+def marks_in(fields: Mapping[str, Any]) -> list[str]:
+    """Our origin marks on a record: among its tags, or as a word of its notes."""
+    words = [str(tag) for tag in fields.get("tags") or ()] + str(fields.get("notes") or "").split()
+    return [word for raw in words if (word := raw.strip("[]().,;").lower()).startswith(MARK_PREFIX)]
+
+
+def keys_of(kind: Kind, fields: Mapping[str, Any], region: str | None) -> list[tuple[str, str]]:
+    """The identity keys of a record, each with the folded name it was seen under."""
+    name = folded(full_name(fields)) if kind is Kind.PEOPLE else ""
+    keys = [f"mark:{mark}" for mark in marks_in(fields)]
+    if kind is Kind.PEOPLE:
+        email, phone = email_key(fields.get("email")), phone_key(fields.get("phone"), region)
+        if email and not email.endswith(tuple("@" + relay for relay in _RELAYS)):
+            keys.append(f"email:{email}")
+        if phone:
+            keys.append(f"phone:{phone}")
+    return [(key, name) for key in dict.fromkeys(keys)]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The record that stands for the same entity at the target, and why it may be believed."""
+
+    record: Record
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Records that may stand for the same entity: a human decides."""
+
+    records: tuple[Record, ...]
+    why: str
+
+
+def match(
+    kind: Kind,
+    fields: Mapping[str, Any],
+    mark: str,
+    candidates: Iterable[tuple[Record, frozenset[str]]],
+    *,
+    region: str | None,
+    shared: frozenset[str],
+) -> Match | Suggestion | None:
+    """Find the target's record for an entity among the records that share a key with it.
+
+    ``candidates`` come with their keys; ``shared`` are the keys that were seen under more than one name.
+    """
+    found = list(candidates)
+    for record, keys in found:
+        if f"mark:{mark}" in keys:
+            return Match(record, "mark")
+    own = dict(keys_of(kind, fields, region))
+    email = next((key for key in own if key.startswith("email:")), None)
+    by_email = [record for record, keys in found if email in keys]
+    if not email or not by_email:
+        return None
+    named = [record for record in by_email if folded(full_name(record.fields)) == own[email]]
+    if len(named) == len(by_email) == 1 and email not in shared:
+        return Match(named[0], "match")
+    return Suggestion(tuple(by_email), _doubt(named, by_email))
+
+
+def _doubt(named: list[Record], by_email: list[Record]) -> str:
+    refs = ", ".join(record.ref for record in by_email)
+    if len(by_email) > 1:
+        return f"several people there have this e-mail address ({refs})"
+    if named:
+        return f"this e-mail address was seen under two names ({refs} has it too)"
+    return f"{refs} has this e-mail address under another name"

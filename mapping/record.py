@@ -1,0 +1,158 @@
+"""Records and sightings of them: what one platform shows, when it was asked, and what a finished listing proves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from mapping.model import Fields, Kind, Status
+
+
+class Via(StrEnum):
+    """How an observation was made."""
+
+    POLL = "poll"
+    WEBHOOK = "webhook"
+    FETCH = "fetch"
+    WRITE = "write"
+    """The target's answer to our own write."""
+    ABSENCE = "absence"
+    """Concluded from listings that would have shown the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One sighting of a record, stamped with the moment it was asked for (epoch milliseconds)."""
+
+    kind: Kind
+    ref: str
+    """The platform's own id of the record."""
+    fields: Fields
+    raw: bytes
+    """What the platform sent, as JSON, unknown fields included."""
+    asked_at: int
+    via: Via = Via.POLL
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row of a listing that could not be understood. It is parked; the listing goes on."""
+
+    kind: Kind
+    ref: str
+    """The platform's id, or the row's place in the listing where even that is missing."""
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as the ledger holds it."""
+
+    id: int
+    connection: str
+    kind: Kind
+    ref: str
+    entity: int
+    fields: Mapping[str, Any]
+    """The present fields, as JSON values."""
+    asked_at: int
+    missing: int = 0
+    """In how many listings in a row it should have stood and did not."""
+
+    @property
+    def status(self) -> Status | None:
+        """The canonical status, where one is known."""
+        word = self.fields.get("status")
+        return Status(word) if word else None
+
+
+def moment(text: str | None) -> int | None:
+    """Epoch milliseconds of an instant as the ledger writes it."""
+    return None if text is None else round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a finished listing proves by leaving a record out.
+
+    ``complete``: it shows every record of its kind. Otherwise it may still prove something inside a window: every
+    record whose status is in ``statuses`` and that starts in ``[starts_from, starts_before)``. A listing that does
+    neither (capped, in an order that says nothing) proves nothing.
+    """
+
+    complete: bool = False
+    statuses: frozenset[str] = frozenset()
+    starts_from: int | None = None
+    starts_before: int | None = None
+
+    def shows(self, fields: Mapping[str, Any]) -> bool:
+        """Whether the listing would have shown a record that is as we believe it to be."""
+        if self.complete:
+            return True
+        starts = moment(fields.get("starts"))
+        if self.starts_from is None or starts is None or fields.get("status") not in self.statuses:
+            return False
+        return self.starts_from <= starts and (self.starts_before is None or starts < self.starts_before)
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON values, for the cursor."""
+        return {
+            "complete": self.complete,
+            "statuses": sorted(self.statuses),
+            "starts_from": self.starts_from,
+            "starts_before": self.starts_before,
+        }
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any]) -> Self:
+        """The inverse of ``dump``."""
+        return cls(**{**dumped, "statuses": frozenset(dumped["statuses"])})
+
+
+PROVES_NOTHING = Coverage()
+COMPLETE = Coverage(complete=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing."""
+
+    observations: list[Observation]
+    asked_at: int
+    next: str | None = None
+    """The position of the following page; None ends the walk."""
+    rejected: list[Rejected] = field(default_factory=list)
+    coverage: Coverage = PROVES_NOTHING
+    """On the last page: what the whole walk proves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a connection belongs to, in the platform's own terms, and what its local values mean."""
+
+    id: str
+    name: str | None = None
+    zone: str | None = None
+    country: str | None = None
+    """ISO 3166 alpha-2: the default region of phone numbers."""
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A verified webhook, read.
+
+    A thin body gives ``kind`` and ``ref`` alone: a hint, to be fetched. A telling one gives an observation too.
+    """
+
+    name: str
+    kind: Kind | None
+    """None: a type of event that is counted and not followed."""
+    ref: str | None = None
+    observation: Observation | None = None
+    account: str | None = None
+    """The platform's account it is about, where one door serves many."""
+    poll: bool = False
+    """The body does not tell all and the record cannot be fetched by itself: the next listing will show it."""

@@ -1,0 +1,143 @@
+"""The two kinds of cursor. Each moves only in the transaction that stores what it passed.
+
+A *stream cursor* says how far a walk through a platform's listing is and what the last finished walk proved. A
+*route cursor* is a position in the journal. Reading again from an older one changes nothing.
+"""
+
+import json
+from dataclasses import dataclass
+
+from mapping.model import Kind
+from mapping.record import Coverage, Page
+from state.database import Tx
+from state.ledger import journal_end, stream_id
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCursor:
+    """Where a stream stands."""
+
+    stream: int
+    walk: int
+    page: int
+    position: str | None
+    """None between two walks."""
+    finished_at: int | None
+    rows: int
+    coverage: Coverage | None
+    doubt: str | None
+
+
+def stream(tx: Tx, connection: str, kind: Kind) -> StreamCursor:
+    """The cursor of a stream; a new one stands before its first walk."""
+    number = stream_id(tx, connection, kind)
+    row = tx.row("SELECT * FROM cursor WHERE stream = :s", s=number)
+    if row is None:
+        return StreamCursor(number, 0, 0, None, None, 0, None, None)
+    row.pop("asked_at")
+    return StreamCursor(
+        **{**row, "coverage": Coverage.load(json.loads(row["coverage"])) if row["coverage"] else None}
+    )
+
+
+def advance(tx: Tx, cursor: StreamCursor, page: Page, refs: list[str], *, now: int) -> StreamCursor:
+    """Move past a page. The last page of a walk ends it."""
+    begins = cursor.position is None
+    walk, number = cursor.walk + begins, 0 if begins else cursor.page
+    last = page.next is None
+    rows = (0 if begins else cursor.rows) + len(refs)
+    tx.run(
+        "INSERT INTO cursor_page (stream, page, walk, asked_at, refs) VALUES (:s, :p, :w, :at, :refs)"
+        " ON CONFLICT (stream, page) DO UPDATE SET walk = excluded.walk, asked_at = excluded.asked_at, refs = excluded.refs",
+        s=cursor.stream,
+        p=number,
+        w=walk,
+        at=page.asked_at,
+        refs=json.dumps(refs),
+    )
+    tx.run(
+        "INSERT INTO cursor (stream, walk, page, position, asked_at, finished_at, rows, coverage)"
+        " VALUES (:s, :w, :p, :pos, :at, :fin, :rows, :cov)"
+        " ON CONFLICT (stream) DO UPDATE SET walk = excluded.walk, page = excluded.page, position = excluded.position,"
+        " asked_at = excluded.asked_at, finished_at = excluded.finished_at, rows = excluded.rows, coverage = excluded.coverage",
+        s=cursor.stream,
+        w=walk,
+        p=number + 1,
+        pos=page.next,
+        at=page.asked_at,
+        fin=now if last else cursor.finished_at,
+        rows=rows,
+        cov=json.dumps((page.coverage if last else cursor.coverage or Coverage()).dump()),
+    )
+    if last:
+        tx.run("DELETE FROM cursor_page WHERE stream = :s AND walk < :w", s=cursor.stream, w=walk)
+    return stream_by_number(tx, cursor.stream)
+
+
+def stream_by_number(tx: Tx, number: int) -> StreamCursor:
+    """The cursor of a stream that has one."""
+    row = tx.row("SELECT connection, kind FROM stream WHERE id = :s", s=number)
+    if row is None:
+        raise LookupError(f"no stream {number}")
+    return stream(tx, row["connection"], Kind(row["kind"]))
+
+
+def restart(tx: Tx, cursor: StreamCursor) -> None:
+    """Begin the walk anew: its position is no longer worth anything."""
+    tx.run("UPDATE cursor SET position = NULL WHERE stream = :s", s=cursor.stream)
+
+
+def set_doubt(tx: Tx, cursor: StreamCursor, doubt: str | None) -> None:
+    """Note why the last finished walk proved nothing, or that it did."""
+    tx.run("UPDATE cursor SET doubt = :d WHERE stream = :s AND doubt IS NOT :d", d=doubt, s=cursor.stream)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """What is known of a route."""
+
+    armed_at: int | None = None
+    cutover: int | None = None
+    baseline: int = 0
+    position: int = 0
+
+    @property
+    def armed(self) -> bool:
+        """Whether it may push."""
+        return self.armed_at is not None
+
+
+def route(tx: Tx, name: str) -> RouteState:
+    """The state of a route; one never heard of is not armed."""
+    row = tx.row("SELECT armed_at, cutover, baseline, position FROM route WHERE name = :n", n=name)
+    return RouteState(**row) if row else RouteState()
+
+
+def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
+    """Let a route push from now on: everything known until now is its baseline, unless ``since`` includes it.
+
+    Arming an armed route changes nothing.
+    """
+    if route(tx, name).armed:
+        return route(tx, name)
+    tx.run(
+        "INSERT INTO route (name, armed_at, cutover, baseline, position) VALUES (:n, :at, :cut, :end, :pos)"
+        " ON CONFLICT (name) DO UPDATE SET armed_at = excluded.armed_at, cutover = excluded.cutover,"
+        " baseline = excluded.baseline, position = excluded.position",
+        n=name,
+        at=now,
+        cut=now if since is None else since,
+        end=(end := journal_end(tx)),
+        pos=end if since is None else 0,
+    )
+    return route(tx, name)
+
+
+def disarm(tx: Tx, name: str) -> bool:
+    """Stop a route from pushing. Gives whether it was armed."""
+    return bool(tx.run("UPDATE route SET armed_at = NULL WHERE name = :n AND armed_at IS NOT NULL", n=name))
+
+
+def move_route(tx: Tx, name: str, position: int) -> None:
+    """Move a route's cursor forward."""
+    tx.run("UPDATE route SET position = :p WHERE name = :n AND position < :p", p=position, n=name)

@@ -1,0 +1,317 @@
+"""The ledger of records and the journal of their changes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from mapping.identity import keys_of
+from mapping.merge import Merge, merge
+from mapping.model import Kind
+from mapping.record import Observation, Record, Rejected, Via
+from state.database import Row, Tx
+
+
+@dataclass(slots=True)
+class Stored:
+    """What a batch of observations did to the ledger."""
+
+    new: int = 0
+    changed: int = 0
+    suspicious: int = 0
+    """Hints that wanted to lead back from a settled status and were not believed."""
+    ids: dict[str, int] | None = None
+    """The record's id for each ref that is new or changed."""
+
+    @property
+    def altered(self) -> bool:
+        """Whether the journal grew."""
+        return bool(self.new or self.changed)
+
+
+def fingerprint(fields: bytes) -> bytes:
+    """Sixteen bytes that stand for a content."""
+    return hashlib.blake2b(fields, digest_size=16).digest()
+
+
+def stream_id(tx: Tx, connection: str, kind: Kind) -> int:
+    """The number of a stream; made at first use."""
+    found = tx.value("SELECT id FROM stream WHERE connection = :c AND kind = :k", c=connection, k=kind.value)
+    if found is None:
+        found = tx.value(
+            "INSERT INTO stream (connection, kind) VALUES (:c, :k) RETURNING id", c=connection, k=kind.value
+        )
+    return int(found)
+
+
+def observe(
+    tx: Tx,
+    connection: str,
+    kind: Kind,
+    seen: Sequence[Observation],
+    *,
+    now: int,
+    region: str | None = None,
+    intent: int | None = None,
+) -> Stored:
+    """Take sightings of one kind into the ledger and what they altered into the journal.
+
+    Unchanged sightings write nothing. ``intent`` is our own write whose answer these are.
+    """
+    stream = stream_id(tx, connection, kind)
+    held = _held(tx, stream, [observation.ref for observation in seen])
+    stored = Stored(ids={})
+    latest: dict[str, Observation] = {}
+    for observation in seen:
+        if observation.ref in latest:  # a listing that shows a record twice: each sighting counts, in order
+            _take(tx, stream, latest.pop(observation.ref), held, stored, now, region, intent)
+            held = {**held, **_held(tx, stream, [observation.ref])}
+        latest[observation.ref] = observation
+    for observation in latest.values():
+        _take(tx, stream, observation, held, stored, now, region, intent)
+    return stored
+
+
+def _held(tx: Tx, stream: int, refs: Sequence[str]) -> dict[str, Row]:
+    rows = tx.rows(
+        "SELECT id, ref, fingerprint, asked_at, missing FROM record"
+        " WHERE stream = :s AND ref IN (SELECT value FROM json_each(:refs))",
+        s=stream,
+        refs=json.dumps(refs),
+    )
+    return {row["ref"]: row for row in rows}
+
+
+def _take(
+    tx: Tx,
+    stream: int,
+    observation: Observation,
+    held: dict[str, Row],
+    stored: Stored,
+    now: int,
+    region: str | None,
+    intent: int | None,
+) -> None:
+    row = held.get(observation.ref)
+    fields = observation.fields.fields()
+    content = orjson.dumps(fields)
+    if row is None:
+        record = _insert(tx, stream, observation, content)
+        stored.new += 1
+        before, added = None, None
+    elif row["fingerprint"] == fingerprint(content):
+        _touch(tx, row, observation)
+        return
+    else:
+        merged = _merged(tx, stream, row, observation, fields)
+        stored.suspicious += merged.suspicious
+        if not merged.changed:
+            _touch(tx, row, observation)
+            return
+        record = row["id"]
+        fields = merged.fields
+        _update(tx, record, observation, merged)
+        stored.changed += 1
+        before, added = _json(merged.before), _json(merged.added)
+    if stored.ids is not None:
+        stored.ids[observation.ref] = record
+    _remember_keys(tx, record, observation.kind, fields, region)
+    tx.run(
+        "INSERT INTO journal (stream, record, at, via, before, added, intent) VALUES (:s, :r, :at, :via, :b, :a, :i)",
+        s=stream,
+        r=record,
+        at=now,
+        via=observation.via.value,
+        b=before,
+        a=added,
+        i=intent,
+    )
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _insert(tx: Tx, stream: int, observation: Observation, content: bytes) -> int:
+    return int(
+        tx.value(
+            "INSERT INTO record (stream, ref, fields, fingerprint, raw, asked_at)"
+            " VALUES (:s, :ref, :f, :fp, :raw, :at) RETURNING id",
+            s=stream,
+            ref=observation.ref,
+            f=content.decode(),
+            fp=fingerprint(content),
+            raw=observation.raw.decode(),
+            at=observation.asked_at,
+        )
+    )
+
+
+def _merged(tx: Tx, stream: int, row: Row, observation: Observation, fields: dict[str, Any]) -> Merge:
+    held = orjson.loads(tx.value("SELECT fields FROM record WHERE id = :id", id=row["id"]))
+    held_at = max(row["asked_at"], _listed_since(tx, stream, observation) or 0)
+    return merge(observation.kind, held, held_at, fields, observation.asked_at, observation.via)
+
+
+def _listed_since(tx: Tx, stream: int, observation: Observation) -> int | None:
+    """When a page that was asked for after this sighting showed the record unchanged.
+
+    An unchanged sighting writes nothing into the record, so its time stands in the cursor's pages alone. Asked only
+    for a sighting that differs and is older than the newest page: rare.
+    """
+    return tx.value(  # type: ignore[no-any-return]
+        "SELECT max(p.asked_at) FROM cursor_page p, json_each(p.refs) r"
+        " WHERE p.stream = :s AND p.asked_at > :at AND r.value = :ref",
+        s=stream,
+        at=observation.asked_at,
+        ref=observation.ref,
+    )
+
+
+def _update(tx: Tx, record: int, observation: Observation, merged: Merge) -> None:
+    content = orjson.dumps(merged.fields)
+    tx.run(
+        "UPDATE record SET fields = :f, fingerprint = :fp, raw = :raw, asked_at = :at, missing = 0 WHERE id = :id",
+        f=content.decode(),
+        fp=fingerprint(content),
+        raw=observation.raw.decode(),
+        at=merged.asked_at,
+        id=record,
+    )
+
+
+def _touch(tx: Tx, row: Row, observation: Observation) -> None:
+    """An unchanged sighting. A poll leaves its time in the cursor's page; every other way has only the record."""
+    if row["missing"] or (observation.via is not Via.POLL and observation.asked_at > row["asked_at"]):
+        tx.run(
+            "UPDATE record SET asked_at = max(asked_at, :at), missing = 0 WHERE id = :id",
+            at=observation.asked_at,
+            id=row["id"],
+        )
+
+
+def _remember_keys(tx: Tx, record: int, kind: Kind, fields: dict[str, Any], region: str | None) -> None:
+    keys = keys_of(kind, fields, region)
+    if not keys:
+        return
+    tx.run("DELETE FROM identity_key WHERE record = :r", r=record)
+    tx.many(
+        "INSERT INTO identity_key (record, key, name) VALUES (:r, :k, :n)",
+        [{"r": record, "k": key, "n": name} for key, name in keys],
+    )
+
+
+def reject(tx: Tx, connection: str, rows: Iterable[Rejected], *, now: int) -> int:
+    """Park rows of a listing that could not be understood. Gives how many are new."""
+    new = 0
+    for row in rows:
+        new += tx.run(
+            "INSERT INTO rejected (stream, ref, reason, raw, first_at) VALUES (:s, :ref, :reason, :raw, :now)"
+            " ON CONFLICT (stream, ref) DO UPDATE SET reason = excluded.reason, raw = excluded.raw, dismissed = 0"
+            " WHERE rejected.raw <> excluded.raw",
+            s=stream_id(tx, connection, row.kind),
+            ref=row.ref,
+            reason=row.reason,
+            raw=row.raw.decode(errors="replace"),
+            now=now,
+        )
+    return new
+
+
+def understood(tx: Tx, connection: str, kind: Kind, refs: Sequence[str]) -> None:
+    """Rows that could not be understood before and can be now are no longer parked."""
+    stream = stream_id(tx, connection, kind)
+    if tx.value("SELECT 1 FROM rejected WHERE stream = :s LIMIT 1", s=stream):
+        tx.run(
+            "DELETE FROM rejected WHERE stream = :s AND ref IN (SELECT value FROM json_each(:refs))",
+            s=stream,
+            refs=json.dumps(refs),
+        )
+
+
+_RECORD = """
+    SELECT r.id, s.connection, s.kind, r.ref, coalesce(r.joined, r.id) AS entity, r.fields, r.asked_at, r.missing
+    FROM record r JOIN stream s ON s.id = r.stream
+"""
+
+
+def _record(row: Row) -> Record:
+    return Record(**{**row, "kind": Kind(row["kind"]), "fields": orjson.loads(row["fields"])})
+
+
+def find(tx: Tx, connection: str, kind: Kind, ref: str) -> Record | None:
+    """The record with the platform's own id."""
+    row = tx.row(
+        _RECORD + " WHERE s.connection = :c AND s.kind = :k AND r.ref = :ref",
+        c=connection,
+        k=kind.value,
+        ref=ref,
+    )
+    return _record(row) if row else None
+
+
+def get(tx: Tx, record: int) -> Record:
+    """The record with our own number, which must exist."""
+    row = tx.row(_RECORD + " WHERE r.id = :id", id=record)
+    if row is None:
+        raise LookupError(f"no record {record}")
+    return _record(row)
+
+
+def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None:
+    """The record by which a connection knows an entity: the earliest one where there are several."""
+    row = tx.row(
+        _RECORD
+        + " WHERE (r.id = :e OR r.joined = :e) AND s.connection = :c AND s.kind = :k ORDER BY r.id LIMIT 1",
+        e=entity,
+        c=connection,
+        k=kind.value,
+    )
+    return _record(row) if row else None
+
+
+def changed_after(tx: Tx, connection: str, kind: Kind, position: int, limit: int) -> tuple[list[Record], int]:
+    """Records of a stream that changed after a position of the journal, and the position behind the last of them."""
+    rows = tx.rows(
+        "SELECT record, seq FROM journal WHERE stream = (SELECT id FROM stream WHERE connection = :c AND kind = :k)"
+        " AND seq > :p ORDER BY seq LIMIT :n",
+        c=connection,
+        k=kind.value,
+        p=position,
+        n=limit,
+    )
+    ids = dict.fromkeys(row["record"] for row in rows)
+    return [get(tx, record) for record in ids], (rows[-1]["seq"] if rows else position)
+
+
+def journal_end(tx: Tx) -> int:
+    """The newest position of the journal."""
+    return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal"))
+
+
+def story(tx: Tx, record: int) -> list[Row]:
+    """Every journal row of a record, oldest first."""
+    return tx.rows(
+        "SELECT seq, at, via, before, added, intent FROM journal WHERE record = :r ORDER BY seq", r=record
+    )
+
+
+def conclude_missing(tx: Tx, stream: int, walk: int, *, limit: int) -> list[Record]:
+    """Records of a stream that no page of this walk showed, oldest first."""
+    rows = tx.rows(
+        _RECORD + " WHERE r.stream = :s AND r.ref NOT IN"
+        " (SELECT j.value FROM cursor_page p, json_each(p.refs) j WHERE p.stream = :s AND p.walk = :w)"
+        " ORDER BY r.id LIMIT :n",
+        s=stream,
+        w=walk,
+        n=limit,
+    )
+    return [_record(row) for row in rows]
+
+
+def set_missing(tx: Tx, record: int, times: int) -> None:
+    """Note in how many listings in a row a record should have stood and did not."""
+    tx.run("UPDATE record SET missing = :n WHERE id = :id AND missing <> :n", n=times, id=record)

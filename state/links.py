@@ -1,0 +1,108 @@
+"""Which records stand for the same entity: rows that say how we know, and that can be undone."""
+
+import json
+from collections.abc import Iterable
+
+from mapping.model import Kind
+from mapping.record import Record
+from state.database import Row, Tx
+from state.ledger import get
+
+
+def candidates(
+    tx: Tx, connection: str, kind: Kind, keys: Iterable[str]
+) -> list[tuple[Record, frozenset[str]]]:
+    """Records of a connection that carry one of the keys, each with all its keys."""
+    rows = tx.rows(
+        "SELECT DISTINCT r.id FROM identity_key k JOIN record r ON r.id = k.record JOIN stream s ON s.id = r.stream"
+        " WHERE s.connection = :c AND s.kind = :k AND k.key IN (SELECT value FROM json_each(:keys)) ORDER BY r.id",
+        c=connection,
+        k=kind.value,
+        keys=json.dumps(list(keys)),
+    )
+    return [(get(tx, row["id"]), _keys(tx, row["id"])) for row in rows]
+
+
+def _keys(tx: Tx, record: int) -> frozenset[str]:
+    return frozenset(
+        row["key"] for row in tx.rows("SELECT key FROM identity_key WHERE record = :r", r=record)
+    )
+
+
+def shared(tx: Tx, keys: Iterable[str]) -> frozenset[str]:
+    """Those of the keys that were seen under more than one name: they identify nobody any more."""
+    rows = tx.rows(
+        "SELECT key FROM identity_key WHERE key IN (SELECT value FROM json_each(:keys)) AND name <> ''"
+        " GROUP BY key HAVING count(DISTINCT name) > 1",
+        keys=json.dumps([key for key in keys if not key.startswith("mark:")]),
+    )
+    return frozenset(row["key"] for row in rows)
+
+
+def join(tx: Tx, source: Record, target: Record, how: str, *, now: int) -> None:
+    """Let the target's record stand for the source's entity."""
+    if source.entity == target.entity:
+        return
+    moved = tx.rows("SELECT id FROM record WHERE id = :e OR joined = :e", e=target.entity)
+    for row in moved:
+        tx.run("UPDATE record SET joined = :e WHERE id = :r", e=source.entity, r=row["id"])
+    tx.run(
+        "INSERT INTO link (record, entity, how, at) VALUES (:r, :e, :how, :now)",
+        r=target.id,
+        e=source.entity,
+        how=how,
+        now=now,
+    )
+    _rekey(tx, target.entity, source.entity)
+
+
+def undo(tx: Tx, record: Record, *, now: int) -> bool:
+    """Let a record stand for itself again. The pair is remembered: it is not matched by itself a second time."""
+    others = tx.rows(
+        "SELECT id FROM record WHERE joined = :e AND id <> :r ORDER BY id", e=record.entity, r=record.id
+    )
+    if record.entity == record.id and not others:
+        return False
+    tx.run(
+        "UPDATE link SET undone_at = :now WHERE undone_at IS NULL AND (record = :r OR (entity = :r AND :root))",
+        now=now,
+        r=record.id,
+        root=record.entity == record.id,
+    )
+    if record.entity == record.id:
+        heir = others[0]["id"]
+        tx.run("UPDATE record SET joined = :h WHERE joined = :r", h=heir, r=record.id)
+        tx.run("UPDATE record SET joined = NULL WHERE id = :h", h=heir)
+    else:
+        tx.run("UPDATE record SET joined = NULL WHERE id = :r", r=record.id)
+    return True
+
+
+def _rekey(tx: Tx, old: int, new: int) -> None:
+    for table in ("intent", "delivery"):
+        tx.run(f"UPDATE OR IGNORE {table} SET entity = :new WHERE entity = :old", new=new, old=old)
+
+
+def undone(tx: Tx, one: Record, other: Record) -> bool:
+    """Whether a human has parted these two."""
+    return bool(
+        tx.value(
+            "SELECT 1 FROM link WHERE undone_at IS NOT NULL AND ((record = :a AND entity IN (:b, :be))"
+            " OR (record = :b AND entity IN (:a, :ae))) LIMIT 1",
+            a=one.id,
+            ae=one.entity,
+            b=other.id,
+            be=other.entity,
+        )
+    )
+
+
+def of_record(tx: Tx, record: Record) -> list[Row]:
+    """The link rows that concern a record's entity, oldest first, undone ones too."""
+    return tx.rows(
+        "SELECT l.id, l.record, l.entity, l.how, l.at, l.undone_at, s.connection, s.kind, r.ref"
+        " FROM link l JOIN record r ON r.id = l.record JOIN stream s ON s.id = r.stream"
+        " WHERE l.record = :r OR l.entity = :e OR l.entity = :r ORDER BY l.id",
+        r=record.id,
+        e=record.entity,
+    )

@@ -1,0 +1,233 @@
+"""The schema, forward only: each migration is one transaction with its record; before any of them, a backup."""
+
+from pathlib import Path
+
+from sqlite_utils import Database as Tables
+from sqlite_utils.migrations import Migrations
+
+from state.errors import StoreTooNew
+
+migrations = Migrations("bookferry")
+
+FIRST = """
+CREATE TABLE connection (
+    name TEXT PRIMARY KEY,
+    platform TEXT NOT NULL,
+    account TEXT NOT NULL,          -- JSON: whom it belongs to, in the platform's own terms
+    account_id TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE unit (
+    key TEXT PRIMARY KEY,           -- pull:salon, inbox:salon, push:reviews
+    epoch INTEGER NOT NULL DEFAULT 0,
+    last_started INTEGER,
+    last_ok INTEGER,
+    failures INTEGER NOT NULL DEFAULT 0,
+    next_due INTEGER,
+    problem TEXT                    -- JSON: what stands in the way, since when, what to do
+) STRICT;
+
+CREATE TABLE stream (
+    id INTEGER PRIMARY KEY,
+    connection TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    UNIQUE (connection, kind)
+) STRICT;
+
+-- The cursor of a pulled stream: how far the walk is, and what the last finished one proved.
+CREATE TABLE cursor (
+    stream INTEGER PRIMARY KEY REFERENCES stream(id),
+    walk INTEGER NOT NULL DEFAULT 0,
+    page INTEGER NOT NULL DEFAULT 0,
+    position TEXT,                  -- NULL between two walks
+    asked_at INTEGER,               -- of the newest page
+    finished_at INTEGER,            -- when a walk was last finished
+    rows INTEGER NOT NULL DEFAULT 0,
+    coverage TEXT,                  -- JSON, of the last finished walk
+    doubt TEXT                      -- why the last finished walk proved nothing
+) STRICT;
+
+-- Which records the pages of the last walk showed, and when each page was asked for.
+CREATE TABLE cursor_page (
+    stream INTEGER NOT NULL REFERENCES stream(id),
+    page INTEGER NOT NULL,
+    walk INTEGER NOT NULL,
+    asked_at INTEGER NOT NULL,
+    refs TEXT NOT NULL,             -- JSON list
+    PRIMARY KEY (stream, page)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL REFERENCES stream(id),
+    ref TEXT NOT NULL,
+    joined INTEGER REFERENCES record(id), -- the entity it was linked to; NULL: it stands for itself
+    fields TEXT NOT NULL,           -- JSON, present fields only
+    fingerprint BLOB NOT NULL,      -- of the fields
+    raw TEXT NOT NULL,
+    asked_at INTEGER NOT NULL,
+    missing INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (stream, ref)
+) STRICT;
+CREATE INDEX record_joined ON record (joined) WHERE joined IS NOT NULL;
+CREATE INDEX record_missing ON record (stream) WHERE missing > 0;
+
+CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream INTEGER NOT NULL REFERENCES stream(id),
+    record INTEGER NOT NULL REFERENCES record(id),
+    at INTEGER NOT NULL,
+    via TEXT NOT NULL,
+    before TEXT,                    -- JSON: former values of the changed fields; NULL: first seen
+    added TEXT,                     -- JSON list: fields of which nothing was known before
+    intent INTEGER                  -- our own write, whose answer this is
+) STRICT;
+CREATE INDEX journal_stream ON journal (stream, seq);
+CREATE INDEX journal_record ON journal (record);
+
+CREATE TABLE rejected (
+    id INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL REFERENCES stream(id),
+    ref TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    raw TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    dismissed INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (stream, ref)
+) STRICT;
+
+-- Identity keys of people and marks of ours, folded for comparison.
+CREATE TABLE identity_key (
+    record INTEGER NOT NULL REFERENCES record(id),
+    key TEXT NOT NULL,              -- email:…, phone:…, mark:…
+    name TEXT NOT NULL,             -- the folded name it was seen under
+    PRIMARY KEY (key, record)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identity_key_record ON identity_key (record);
+
+CREATE TABLE link (
+    id INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL REFERENCES record(id),
+    entity INTEGER NOT NULL REFERENCES record(id),
+    how TEXT NOT NULL,              -- written, mark, match, explicit
+    at INTEGER NOT NULL,
+    undone_at INTEGER
+) STRICT;
+CREATE INDEX link_record ON link (record);
+
+CREATE TABLE route (
+    name TEXT PRIMARY KEY,
+    armed_at INTEGER,
+    cutover INTEGER,                -- what was completed before is never announced
+    baseline INTEGER NOT NULL DEFAULT 0, -- the end of the journal when it was armed
+    position INTEGER NOT NULL DEFAULT 0  -- in the journal
+) STRICT;
+
+CREATE TABLE intent (
+    id INTEGER PRIMARY KEY,
+    route TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    entity INTEGER NOT NULL REFERENCES record(id),
+    source INTEGER NOT NULL REFERENCES record(id),
+    wish TEXT NOT NULL,             -- JSON: the wanted fields, why, how loud
+    revision INTEGER NOT NULL DEFAULT 1,
+    state TEXT NOT NULL,            -- open, waiting, sending, parked, done, dismissed
+    due_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    doubt_since INTEGER,            -- a write of unknown outcome was sent then
+    problem TEXT,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX intent_open ON intent (route, kind, entity) WHERE state IN ('open', 'waiting', 'sending', 'parked');
+CREATE INDEX intent_due ON intent (connection, due_at) WHERE state IN ('open', 'sending');
+CREATE INDEX intent_source ON intent (source);
+
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY,
+    intent INTEGER NOT NULL REFERENCES intent(id),
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    act TEXT NOT NULL,
+    loud INTEGER NOT NULL,
+    fields TEXT NOT NULL,           -- JSON: what was sent
+    target TEXT,                    -- the target's id of the record
+    outcome TEXT,                   -- NULL while it is under way: after a crash, unknown
+    detail TEXT
+) STRICT;
+CREATE INDEX attempt_intent ON attempt (intent);
+
+-- What a route last wrote for an entity, and what the target made of it.
+CREATE TABLE delivery (
+    route TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    entity INTEGER NOT NULL REFERENCES record(id),
+    sent TEXT NOT NULL,             -- JSON
+    at INTEGER NOT NULL,
+    PRIMARY KEY (route, kind, entity)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inbox (
+    id INTEGER PRIMARY KEY,
+    connection TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    received_at INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    state TEXT NOT NULL,            -- new, done, ignored, parked
+    due_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    event TEXT,
+    kind TEXT,
+    ref TEXT,
+    note TEXT,
+    UNIQUE (connection, digest)
+) STRICT;
+CREATE INDEX inbox_new ON inbox (connection, due_at) WHERE state = 'new';
+CREATE INDEX inbox_ref ON inbox (connection, ref) WHERE ref IS NOT NULL;
+
+CREATE TABLE token (
+    name TEXT PRIMARY KEY,
+    sealed BLOB NOT NULL,
+    expires_at INTEGER,
+    seed BLOB                       -- digest of the configured secret it grew from
+) STRICT;
+
+CREATE TABLE lease (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE budget (
+    credential TEXT PRIMARY KEY,
+    stamps TEXT NOT NULL
+) STRICT;
+"""
+
+
+@migrations()
+def first(db: Tables) -> None:
+    """All tables of the first version."""
+    for statement in FIRST.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+def migrate(db: Tables, path: Path) -> None:
+    """Bring a database to this version. Raises StoreTooNew when it was written by a newer one."""
+    applied = {migration.name for migration in migrations.applied(db)}
+    if unknown := sorted(applied - {migration.name for migration in migrations._migrations}):  # noqa: SLF001 - no public list
+        raise StoreTooNew(
+            f"{path}: written by a newer version of bookferry (it knows {', '.join(unknown)}). "
+            "Upgrade bookferry, or restore the backup that the upgrade made beside the file."
+        )
+    pending = migrations.pending(db)
+    if applied and pending:
+        backup = path.with_name(f"{path.name}.before-{pending[0].name}")
+        backup.unlink(missing_ok=True)
+        db.execute("VACUUM INTO ?", [str(backup)])
+    if pending:
+        migrations.apply(db)

@@ -1,0 +1,304 @@
+"""The outbox: wanted writes, each with its attempts. Newest wins; one open intent per route and entity.
+
+States: ``open`` (to be sent when due), ``waiting`` (something else has to be known first), ``sending`` (a call is under
+way; found after a crash, its outcome is unknown), ``parked`` (waits for a human), ``done``, ``dismissed``.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mapping.model import Kind
+from mapping.wish import Wish, Write
+from state.database import Row, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One wanted write."""
+
+    id: int
+    route: str
+    connection: str
+    kind: Kind
+    entity: int
+    source: int
+    wish: Wish
+    revision: int
+    state: str
+    due_at: int
+    attempts: int
+    failures: int
+    doubt_since: int | None
+    problem: str | None
+    created_at: int
+    ended_at: int | None
+
+
+def _intent(row: Row) -> Intent:
+    return Intent(**{**row, "kind": Kind(row["kind"]), "wish": Wish.load(json.loads(row["wish"]))})
+
+
+def put(
+    tx: Tx, *, route: str, connection: str, kind: Kind, entity: int, source: int, wish: Wish, now: int
+) -> int | None:
+    """Want something. Replaces the open intent of this route and entity; gives its number, None if nothing is new."""
+    dumped = json.dumps(wish.dump(), sort_keys=True)
+    row = tx.row(
+        "SELECT id, wish, state FROM intent WHERE route = :r AND kind = :k AND entity = :e"
+        " AND state IN ('open', 'waiting', 'sending', 'parked')",
+        r=route,
+        k=kind.value,
+        e=entity,
+    )
+    if row is None:
+        return int(
+            tx.value(
+                "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at)"
+                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :now, :now) RETURNING id",
+                r=route,
+                c=connection,
+                k=kind.value,
+                e=entity,
+                s=source,
+                w=dumped,
+                now=now,
+            )
+        )
+    if row["wish"] == dumped:
+        return None
+    tx.run(
+        "UPDATE intent SET wish = :w, source = :s, revision = revision + 1, failures = 0, problem = NULL, due_at = :now,"
+        " state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END WHERE id = :id",
+        w=dumped,
+        s=source,
+        now=now,
+        id=row["id"],
+    )
+    return int(row["id"])
+
+
+def drop(tx: Tx, *, route: str, kind: Kind, entity: int, why: str, now: int) -> None:
+    """Want nothing any more: an intent that was never sent ends."""
+    tx.run(
+        "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE route = :r AND kind = :k AND entity = :e"
+        " AND state IN ('open', 'waiting', 'parked') AND doubt_since IS NULL",
+        why=why,
+        now=now,
+        r=route,
+        k=kind.value,
+        e=entity,
+    )
+
+
+def get(tx: Tx, intent: int) -> Intent | None:
+    """The intent with this number."""
+    row = tx.row("SELECT * FROM intent WHERE id = :id", id=intent)
+    return _intent(row) if row else None
+
+
+def unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Intent | None:
+    """The intent of a route and an entity that has not ended."""
+    row = tx.row(
+        "SELECT * FROM intent WHERE route = :r AND kind = :k AND entity = :e"
+        " AND state IN ('open', 'waiting', 'sending', 'parked')",
+        r=route,
+        k=kind.value,
+        e=entity,
+    )
+    return _intent(row) if row else None
+
+
+def due(tx: Tx, connection: str, now: int, limit: int) -> list[Intent]:
+    """Intents that may be sent now: people before the bookings that need them, oldest first."""
+    rows = tx.rows(
+        "SELECT * FROM intent WHERE connection = :c AND state = 'open' AND due_at <= :now"
+        " ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
+        c=connection,
+        now=now,
+        n=limit,
+    )
+    return [_intent(row) for row in rows]
+
+
+def next_due(tx: Tx, connection: str) -> int | None:
+    """When the next intent becomes due; None when none is open."""
+    return tx.value(  # type: ignore[no-any-return]
+        "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'", c=connection
+    )
+
+
+def in_state(tx: Tx, state: str, connection: str | None = None) -> list[Intent]:
+    """All intents in a state, oldest first."""
+    rows = tx.rows(
+        "SELECT * FROM intent WHERE state = :s AND (:c IS NULL OR connection = :c) ORDER BY id",
+        s=state,
+        c=connection,
+    )
+    return [_intent(row) for row in rows]
+
+
+def of_source(tx: Tx, source: int) -> list[Intent]:
+    """Every intent that a source record gave rise to, oldest first."""
+    return [_intent(row) for row in tx.rows("SELECT * FROM intent WHERE source = :s ORDER BY id", s=source)]
+
+
+def of_entity(tx: Tx, entity: int) -> list[Intent]:
+    """Every intent of an entity, oldest first."""
+    return [_intent(row) for row in tx.rows("SELECT * FROM intent WHERE entity = :e ORDER BY id", e=entity)]
+
+
+def begin(tx: Tx, intent: Intent, write: Write, *, now: int) -> int:
+    """Mark an intent as being sent, before the call. Gives the number of the attempt."""
+    tx.run("UPDATE intent SET state = 'sending', attempts = attempts + 1 WHERE id = :id", id=intent.id)
+    return int(
+        tx.value(
+            "INSERT INTO attempt (intent, started_at, act, loud, fields, target)"
+            " VALUES (:i, :now, :act, :loud, :f, :t) RETURNING id",
+            i=intent.id,
+            now=now,
+            act=write.act.value,
+            loud=int(write.loud),
+            f=json.dumps(write.fields),
+            t=write.ref,
+        )
+    )
+
+
+def end_attempt(
+    tx: Tx, attempt: int, *, outcome: str, now: int, target: str | None = None, detail: str | None = None
+) -> None:
+    """Note how an attempt ended: done, refused, unknown or later."""
+    tx.run(
+        "UPDATE attempt SET ended_at = :now, outcome = :o, detail = :d, target = coalesce(:t, target) WHERE id = :id",
+        now=now,
+        o=outcome,
+        d=detail,
+        t=target,
+        id=attempt,
+    )
+
+
+def done(tx: Tx, intent: Intent, *, now: int, note: str | None = None) -> None:
+    """The target holds what this revision wanted. A newer wish stays open."""
+    tx.run(
+        "UPDATE intent SET doubt_since = NULL, failures = 0, problem = :note, due_at = :now,"
+        " state = CASE WHEN revision = :rev THEN 'done' ELSE 'open' END,"
+        " ended_at = CASE WHEN revision = :rev THEN :now END WHERE id = :id",
+        note=note,
+        now=now,
+        rev=intent.revision,
+        id=intent.id,
+    )
+    tx.run(
+        "INSERT INTO delivery (route, kind, entity, sent, at) VALUES (:r, :k, :e, :s, :now)"
+        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, at = excluded.at",
+        r=intent.route,
+        k=intent.kind.value,
+        e=intent.entity,
+        s=json.dumps(intent.wish.fields),
+        now=now,
+    )
+
+
+def later(tx: Tx, intent: Intent, *, due_at: int, problem: str, doubt_since: int | None = None) -> None:
+    """Try again at ``due_at``. ``doubt_since``: a write of unknown outcome was sent then; look before writing again."""
+    tx.run(
+        "UPDATE intent SET state = 'open', due_at = :due, problem = :p, failures = failures + 1,"
+        " doubt_since = coalesce(:d, doubt_since) WHERE id = :id",
+        due=due_at,
+        p=problem,
+        d=doubt_since,
+        id=intent.id,
+    )
+
+
+def wait(tx: Tx, intent: Intent, *, problem: str) -> None:
+    """Wait until something else is known."""
+    tx.run("UPDATE intent SET state = 'waiting', problem = :p WHERE id = :id", p=problem, id=intent.id)
+
+
+def wake(tx: Tx, intent: Intent, *, now: int) -> None:
+    """What a waiting intent waited for may be there."""
+    tx.run(
+        "UPDATE intent SET state = 'open', due_at = :now WHERE id = :id AND state = 'waiting'",
+        now=now,
+        id=intent.id,
+    )
+
+
+def settle_doubt(tx: Tx, intent: Intent) -> None:
+    """The target was looked at: what was sent has arrived there or never will."""
+    tx.run("UPDATE intent SET doubt_since = NULL WHERE id = :id", id=intent.id)
+
+
+def park(tx: Tx, intent: Intent, *, problem: str) -> None:
+    """Wait for a human; a newer wish that came meanwhile is tried by itself."""
+    tx.run(
+        "UPDATE intent SET problem = :p, state = CASE WHEN revision = :rev THEN 'parked' ELSE 'open' END WHERE id = :id",
+        p=problem,
+        rev=intent.revision,
+        id=intent.id,
+    )
+
+
+def retry(tx: Tx, intent: int, *, now: int) -> bool:
+    """Try a parked intent again."""
+    return bool(
+        tx.run(
+            "UPDATE intent SET state = 'open', failures = 0, due_at = :now WHERE id = :id AND state = 'parked'",
+            now=now,
+            id=intent,
+        )
+    )
+
+
+def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
+    """Give a parked intent up."""
+    return bool(
+        tx.run(
+            "UPDATE intent SET state = 'dismissed', ended_at = :now WHERE id = :id AND state = 'parked'",
+            now=now,
+            id=intent,
+        )
+    )
+
+
+def recover(tx: Tx, connection: str, *, now: int) -> int:
+    """After a crash: calls that were under way have an unknown outcome. Gives how many there were."""
+    tx.run(
+        "UPDATE attempt SET outcome = 'unknown', ended_at = :now, detail = 'the process ended during the call'"
+        " WHERE outcome IS NULL AND intent IN (SELECT id FROM intent WHERE connection = :c AND state = 'sending')",
+        now=now,
+        c=connection,
+    )
+    return tx.run(
+        "UPDATE intent SET state = 'open', due_at = :now, problem = 'the outcome of the last call is unknown',"
+        " doubt_since = (SELECT max(started_at) FROM attempt WHERE intent = intent.id)"
+        " WHERE connection = :c AND state = 'sending'",
+        now=now,
+        c=connection,
+    )
+
+
+def sent(tx: Tx, route: str, kind: Kind, entity: int) -> dict[str, Any] | None:
+    """What a route last delivered for an entity."""
+    found = tx.value(
+        "SELECT sent FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
+        r=route,
+        k=kind.value,
+        e=entity,
+    )
+    return json.loads(found) if found else None
+
+
+def attempts(tx: Tx, intent: int) -> list[Row]:
+    """All attempts of an intent, oldest first."""
+    return tx.rows("SELECT * FROM attempt WHERE intent = :i ORDER BY id", i=intent)
+
+
+def counts(tx: Tx) -> list[Row]:
+    """How many intents each route has in each state."""
+    return tx.rows(
+        "SELECT route, connection, state, count(*) AS n FROM intent GROUP BY route, connection, state"
+    )
