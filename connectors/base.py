@@ -23,13 +23,16 @@ What a connector promises:
 8. Errors carry no secret and no payload.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from connectors.budget import Budget, Lane
+from connectors.call import Auth
 from connectors.errors import NeedsHuman
+from connectors.http import Client
 from connectors.oauth import TokenStore
 from mapping.capability import Platform
 from mapping.model import Kind
@@ -53,6 +56,30 @@ class Surroundings:
     now: Callable[[], float]
     """Wall clock, seconds since the epoch."""
     on_request: Callable[[str, str, int, float], None] | None = None
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    """How to wait between repetitions."""
+    time_limit: float = 60.0
+    """Seconds for one whole attempt of a request."""
+
+    def client(
+        self,
+        base: str,
+        *,
+        budget: Budget | None = None,
+        auth: Auth | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Client:
+        """An HTTP client for ``base`` in these surroundings; ``budget`` where it is not the shared one."""
+        return Client(
+            base,
+            budget or self.budget,
+            auth=auth,
+            headers=headers,
+            total=self.time_limit,
+            clock=self.now,
+            sleep=self.sleep,
+            on_request=self.on_request,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +141,11 @@ class Connector(ABC, Generic[S]):
     def read_event(self, headers: Mapping[str, str], body: bytes, received_at: int) -> Event:
         """Read a verified webhook. Raises ValueError when it is malformed."""
         raise NotImplementedError
+
+    @property
+    def hook_owner(self) -> str | None:
+        """Who sends the webhooks, where one sender serves several connections with one secret."""
+        return None
 
     def event_key(self, body: bytes) -> bytes:
         """What makes two deliveries the same event."""

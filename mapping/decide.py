@@ -42,6 +42,8 @@ class Case:
     """Default region of the source's phone numbers."""
     known_before: bool = False
     """The record has not changed since the route was armed."""
+    over_before: bool = False
+    """It was completed already when the route was armed, whatever else was learned of it since."""
     delivered: bool = False
     """The target has a record for it already."""
 
@@ -147,7 +149,7 @@ def _loudness(case: Case) -> tuple[bool, str]:
         over = (
             moment(fields.get("completed_at")) or moment(fields.get("ends")) or moment(fields.get("starts"))
         )
-        if over is None or over < case.cutover or case.known_before:
+        if over is None or over < case.cutover or case.known_before or case.over_before:
             return False, " (completed before the cut-over: quietly)"
     return True, ""
 

@@ -34,7 +34,7 @@ def origin_mark(platform: str, account: str, kind: Kind, ref: str) -> str:
 def marks_in(fields: Mapping[str, Any]) -> list[str]:
     """Our origin marks on a record: among its tags, or as a word of its notes."""
     words = [str(tag) for tag in fields.get("tags") or ()] + str(fields.get("notes") or "").split()
-    return [word for raw in words if (word := raw.strip("[]().,;").lower()).startswith(MARK_PREFIX)]
+    return [word for raw in words if (word := raw.strip(" \t\r\n[]().,;").lower()).startswith(MARK_PREFIX)]
 
 
 def keys_of(kind: Kind, fields: Mapping[str, Any], region: str | None) -> list[tuple[str, str]]:
@@ -88,7 +88,7 @@ def match(
     by_email = [record for record, keys in found if email in keys]
     if not email or not by_email:
         return None
-    named = [record for record in by_email if folded(full_name(record.fields)) == own[email]]
+    named = [record for record in by_email if own[email] and folded(full_name(record.fields)) == own[email]]
     if len(named) == len(by_email) == 1 and email not in shared:
         return Match(named[0], "match")
     return Suggestion(tuple(by_email), _doubt(named, by_email))

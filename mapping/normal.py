@@ -71,16 +71,16 @@ def comparable(field: str, value: Any, region: str | None = None) -> Any:
 
     Platforms store instants with or without milliseconds; below a second nothing is meant.
     """
-    if value is None or value in ("", []):
+    if value is None or value in ("", [], ()):
         return None
     if form := _FORMS.get(field):
         return form(value, region)
     if isinstance(value, Mapping):
         folded_parts = {name: comparable(name, item) for name, item in value.items()}
-        return {name: item for name, item in folded_parts.items() if item is not None}
+        return {name: item for name, item in folded_parts.items() if item is not None} or None
     if isinstance(value, list | tuple):
         return [comparable("", item, region) for item in value]
-    return folded(value) if isinstance(value, str) else value
+    return folded(value) or None if isinstance(value, str) else value
 
 
 def _whole_second(value: Any, _region: str | None) -> str:
@@ -88,7 +88,7 @@ def _whole_second(value: Any, _region: str | None) -> str:
 
 
 _FORMS: Mapping[str, Callable[[Any, str | None], Any]] = {
-    "phone": lambda value, region: phone_key(value, region) or digits(value),
+    "phone": lambda value, region: phone_key(value, region) or digits(value) or None,
     "tags": lambda value, _region: frozenset(folded(tag) for tag in value),
     "amount": lambda value, _region: to_major(value["minor"], value["currency"]),
     **dict.fromkeys(("starts", "ends", "completed_at", "created_at", "updated_at"), _whole_second),

@@ -10,9 +10,9 @@ import fcntl
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
@@ -80,7 +80,7 @@ class Database:
         self._read_from: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._write_for_ever, name="state-writer", daemon=True)
         self._ready: Future[None] = Future()
-        self._broken = False
+        self._closing = False
 
     @classmethod
     async def open(cls, path: Path | str) -> Self:
@@ -97,6 +97,7 @@ class Database:
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
+        self._closing = True
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         self._reader.shutdown()
@@ -107,6 +108,8 @@ class Database:
 
     async def transaction(self, fn: Callable[[Tx], T], label: str = "") -> T:
         """Run ``fn`` in a write transaction; on return its effects are on disk. ``label`` names the commit."""
+        if self._closing:
+            raise StoreUnavailable(f"{self.path}: this store is being closed. Nothing was stored.")
         job = _Job(fn, label)
         self._jobs.put(job)
         result: T = await asyncio.wrap_future(job.future)
@@ -120,7 +123,11 @@ class Database:
         try:
             if self._read_from is None:
                 self._read_from = connect(self.path, read_only=True)
-            return fn(Tx(self._read_from))
+            self._read_from.execute("BEGIN")  # one picture for all that fn looks at
+            try:
+                return fn(Tx(self._read_from))
+            finally:
+                self._read_from.rollback()
         except sqlite3.Error as error:
             raise unavailable(self.path, error) from error
 
@@ -160,11 +167,11 @@ class Database:
             for job in batch:
                 _in_savepoint(connection, job)
             self._commit(connection, batch)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - the writer lives on, whatever happens
             with suppress(sqlite3.Error):
                 connection.rollback()
             for job in batch:
-                job.error = unavailable(self.path, error)
+                job.error = unavailable(self.path, error) if isinstance(error, sqlite3.Error) else error
         _answer(batch)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:  # noqa: ARG002 - named for subclasses
@@ -187,7 +194,7 @@ def _answer(batch: list[_Job]) -> None:
     for job in batch:
         if job.future.cancelled():
             continue
-        with suppress(asyncio.InvalidStateError):
+        with suppress(InvalidStateError):  # cancelled between the question and the answer
             if job.error is None:
                 job.future.set_result(job.result)
             else:
@@ -206,6 +213,38 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
     return connection
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Tx]:
+    """One consistent look at a store that a daemon may be using; nothing is changed. Raises StateError."""
+    if not path.exists():
+        raise StoreUnavailable(
+            f"{path}: there is no database yet. `bookferry sync` or `bookferry run` makes it."
+        )
+    try:
+        with closing(connect(path, read_only=True)) as connection:
+            connection.execute("BEGIN")
+            yield Tx(connection)
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Tx]:
+    """One small transaction beside a daemon that may be running. Raises StateError."""
+    try:
+        with closing(connect(path)) as connection:
+            migrate(Tables(connection), path)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield Tx(connection)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
 
 
 def _escaped(path: Path) -> str:

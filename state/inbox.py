@@ -45,7 +45,7 @@ def store(
         tx.run(
             "INSERT INTO inbox (connection, digest, received_at, headers, body, state, due_at, note)"
             " VALUES (:c, :d, :now, :h, :b, :state, :now, :note)"
-            " ON CONFLICT (connection, digest) DO UPDATE SET state = 'new', due_at = excluded.due_at"
+            " ON CONFLICT (connection, digest) DO UPDATE SET state = 'new', due_at = excluded.due_at, failures = 0"
             " WHERE :again AND inbox.state = 'done'",
             c=connection,
             d=key,

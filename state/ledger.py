@@ -10,7 +10,7 @@ import orjson
 
 from mapping.identity import keys_of
 from mapping.merge import Merge, merge
-from mapping.model import Kind
+from mapping.model import FIELD_NAMES, Kind
 from mapping.record import Observation, Record, Rejected, Via
 from state.database import Row, Tx
 
@@ -118,7 +118,7 @@ def _take(
         before, added = _json(merged.before), _json(merged.added)
     if stored.ids is not None:
         stored.ids[observation.ref] = record
-    _remember_keys(tx, record, observation.kind, fields, region)
+    _remember_keys(tx, record, observation.kind, fields, region, first=row is None)
     tx.run(
         "INSERT INTO journal (stream, record, at, via, before, added, intent) VALUES (:s, :r, :at, :via, :b, :a, :i)",
         s=stream,
@@ -164,7 +164,8 @@ def _listed_since(tx: Tx, stream: int, observation: Observation) -> int | None:
     """
     return tx.value(  # type: ignore[no-any-return]
         "SELECT max(p.asked_at) FROM cursor_page p, json_each(p.refs) r"
-        " WHERE p.stream = :s AND p.asked_at > :at AND r.value = :ref",
+        " WHERE p.stream = :s AND p.asked_at > :at AND r.value = :ref"
+        " AND (SELECT c.asked_at FROM cursor c WHERE c.stream = :s) > :at",
         s=stream,
         at=observation.asked_at,
         ref=observation.ref,
@@ -172,7 +173,10 @@ def _listed_since(tx: Tx, stream: int, observation: Observation) -> int | None:
 
 
 def _update(tx: Tx, record: int, observation: Observation, merged: Merge) -> None:
-    content = orjson.dumps(merged.fields)
+    # In the model's order, as sightings are, so that the next equal one is known by its fingerprint.
+    content = orjson.dumps(
+        {name: merged.fields[name] for name in FIELD_NAMES[observation.kind] if name in merged.fields}
+    )
     tx.run(
         "UPDATE record SET fields = :f, fingerprint = :fp, raw = :raw, asked_at = :at, missing = 0 WHERE id = :id",
         f=content.decode(),
@@ -193,11 +197,14 @@ def _touch(tx: Tx, row: Row, observation: Observation) -> None:
         )
 
 
-def _remember_keys(tx: Tx, record: int, kind: Kind, fields: dict[str, Any], region: str | None) -> None:
+def _remember_keys(
+    tx: Tx, record: int, kind: Kind, fields: dict[str, Any], region: str | None, *, first: bool
+) -> None:
     keys = keys_of(kind, fields, region)
+    if not first:
+        tx.run("DELETE FROM identity_key WHERE record = :r", r=record)
     if not keys:
         return
-    tx.run("DELETE FROM identity_key WHERE record = :r", r=record)
     tx.many(
         "INSERT INTO identity_key (record, key, name) VALUES (:r, :k, :n)",
         [{"r": record, "k": key, "n": name} for key, name in keys],
@@ -273,13 +280,16 @@ def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None
     return _record(row) if row else None
 
 
-def changed_after(tx: Tx, connection: str, kind: Kind, position: int, limit: int) -> tuple[list[Record], int]:
-    """Records of a stream that changed after a position of the journal, and the position behind the last of them."""
+def changed_after(
+    tx: Tx, connection: str, kinds: Sequence[Kind], position: int, limit: int
+) -> tuple[list[Record], int]:
+    """Records that changed after a position of the journal, and the position behind the last of them."""
     rows = tx.rows(
-        "SELECT record, seq FROM journal WHERE stream = (SELECT id FROM stream WHERE connection = :c AND kind = :k)"
+        "SELECT record, seq FROM journal WHERE stream IN"
+        " (SELECT id FROM stream WHERE connection = :c AND kind IN (SELECT value FROM json_each(:k)))"
         " AND seq > :p ORDER BY seq LIMIT :n",
         c=connection,
-        k=kind.value,
+        k=json.dumps([kind.value for kind in kinds]),
         p=position,
         n=limit,
     )
@@ -299,13 +309,21 @@ def story(tx: Tx, record: int) -> list[Row]:
     )
 
 
-def conclude_missing(tx: Tx, stream: int, walk: int, *, limit: int) -> list[Record]:
-    """Records of a stream that no page of this walk showed, oldest first."""
+def not_shown(
+    tx: Tx, stream: int, walk: int, *, asked_before: int, starts_from: str | None, limit: int
+) -> list[Record]:
+    """Records of a stream that no page of this walk showed and that were known before it was asked for, oldest first.
+
+    ``starts_from``: only those that start then or later, as an instant of the ledger.
+    """
     rows = tx.rows(
-        _RECORD + " WHERE r.stream = :s AND r.ref NOT IN"
+        _RECORD + " WHERE r.stream = :s AND r.asked_at < :before"
+        " AND (:from IS NULL OR json_extract(r.fields, '$.starts') >= :from) AND r.ref NOT IN"
         " (SELECT j.value FROM cursor_page p, json_each(p.refs) j WHERE p.stream = :s AND p.walk = :w)"
         " ORDER BY r.id LIMIT :n",
+        **{"from": starts_from},
         s=stream,
+        before=asked_before,
         w=walk,
         n=limit,
     )
@@ -315,3 +333,32 @@ def conclude_missing(tx: Tx, stream: int, walk: int, *, limit: int) -> list[Reco
 def set_missing(tx: Tx, record: int, times: int) -> None:
     """Note in how many listings in a row a record should have stood and did not."""
     tx.run("UPDATE record SET missing = :n WHERE id = :id AND missing <> :n", n=times, id=record)
+
+
+def last_change(tx: Tx, record: int) -> int:
+    """The journal's position of the last change of a record."""
+    return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal WHERE record = :r", r=record))
+
+
+def status_known_at(tx: Tx, record: int, position: int) -> bool:
+    """Whether a record was known at a position of the journal with the very status that it has now."""
+    return bool(
+        tx.value(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM journal WHERE record = :r AND seq <= :p) AND NOT EXISTS"
+            " (SELECT 1 FROM journal WHERE record = :r AND seq > :p AND (json_type(before, '$.status') IS NOT NULL"
+            " OR EXISTS (SELECT 1 FROM json_each(added) a WHERE a.value = 'status')))",
+            r=record,
+            p=position,
+        )
+    )
+
+
+def naming_person(tx: Tx, connection: str, refs: Sequence[str]) -> list[Record]:
+    """The bookings of a connection that are for one of these people."""
+    rows = tx.rows(
+        _RECORD + " WHERE s.connection = :c AND s.kind = 'bookings' AND EXISTS (SELECT 1 FROM"
+        " json_each(r.fields, '$.people') j WHERE j.value IN (SELECT value FROM json_each(:refs))) ORDER BY r.id",
+        c=connection,
+        refs=json.dumps(refs),
+    )
+    return [_record(row) for row in rows]

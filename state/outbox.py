@@ -190,13 +190,19 @@ def done(tx: Tx, intent: Intent, *, now: int, note: str | None = None) -> None:
         rev=intent.revision,
         id=intent.id,
     )
+    delivered(tx, intent.route, intent.kind, intent.entity, intent.wish, now=now)
+
+
+def delivered(tx: Tx, route: str, kind: Kind, entity: int, wish: Wish, *, now: int) -> None:
+    """Remember what a route last delivered: only a newer wish for a field is written again."""
     tx.run(
         "INSERT INTO delivery (route, kind, entity, sent, at) VALUES (:r, :k, :e, :s, :now)"
-        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, at = excluded.at",
-        r=intent.route,
-        k=intent.kind.value,
-        e=intent.entity,
-        s=json.dumps(intent.wish.fields),
+        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, at = excluded.at"
+        " WHERE delivery.sent <> excluded.sent",
+        r=route,
+        k=kind.value,
+        e=entity,
+        s=json.dumps(wish.fields),
         now=now,
     )
 
@@ -214,8 +220,13 @@ def later(tx: Tx, intent: Intent, *, due_at: int, problem: str, doubt_since: int
 
 
 def wait(tx: Tx, intent: Intent, *, problem: str) -> None:
-    """Wait until something else is known."""
-    tx.run("UPDATE intent SET state = 'waiting', problem = :p WHERE id = :id", p=problem, id=intent.id)
+    """Wait until something else is known; a newer wish that came meanwhile is tried by itself."""
+    tx.run(
+        "UPDATE intent SET problem = :p, state = CASE WHEN revision = :rev THEN 'waiting' ELSE 'open' END WHERE id = :id",
+        p=problem,
+        rev=intent.revision,
+        id=intent.id,
+    )
 
 
 def wake(tx: Tx, intent: Intent, *, now: int) -> None:

@@ -41,7 +41,7 @@ class Box:
         """Open what was sealed for this row. Raises WrongKey."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], where.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut short
             raise WrongKey(
                 f"the sealing key does not open {where!r}. Bring back the key that was in use (systemd credential"
                 " bookferry-key, BOOKFERRY_KEY_FILE or BOOKFERRY_KEY), or forget the sealed tokens with"

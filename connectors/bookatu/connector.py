@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from connectors.answer import Answer
 from connectors.base import Connector, Finding, Surroundings
 from connectors.bookatu import hooks
 from connectors.bookatu import translate as words
 from connectors.bookatu.platform import PLATFORM
 from connectors.bookatu.settings import BookatuSettings
 from connectors.budget import Lane
-from connectors.errors import Refused
-from connectors.http import Answer, Client
-from connectors.wire import observed
+from connectors.call import segment
+from connectors.errors import BadAnswer, Refused
+from connectors.wire import observed, quoted
 from mapping.capability import Act
 from mapping.model import Booking, Kind
 from mapping.record import PROVES_NOTHING, Account, Event, Observation, Page, Via, moment
@@ -30,12 +31,9 @@ class Bookatu(Connector[BookatuSettings]):
 
     def __init__(self, name: str, settings: BookatuSettings, around: Surroundings) -> None:
         super().__init__(name, settings, around)
-        self._http = Client(
+        self._http = around.client(
             f"{settings.base_url or PLATFORM.origin}/api/v1/{settings.slug}",
-            around.budget,
             headers={"authorization": f"Bearer {settings.api_key.get_secret_value()}"},
-            clock=around.now,
-            on_request=around.on_request,
         )
         self._catalogue = words.Catalogue()
         self._catalogue_at = float("-inf")
@@ -58,6 +56,8 @@ class Bookatu(Connector[BookatuSettings]):
         return await self._appointments(lane)
 
     async def write(self, write: Write) -> Observation:
+        if not write.loud:
+            raise Refused(PLATFORM.kinds[Kind.BOOKINGS].reasons[write.act])
         if write.act is Act.CANCEL and write.ref is not None:
             return await self._cancel(write.ref)
         service = await self._service(write)
@@ -114,7 +114,9 @@ class Bookatu(Connector[BookatuSettings]):
     async def availability(self, service: str, date: str, staff: str | None = None) -> list[str]:
         """The free slots of a local date, as instants, from GET /availability."""
         asked = {"serviceId": service, "from": date, "to": date} | ({"staffId": staff} if staff else {})
-        days = self._rows(await self._http.read(path="/availability", params=asked, lane=Lane.PUSH), "days")
+        answer = await self._http.read(path="/availability", params=asked, lane=Lane.PUSH)
+        # The service is the write's: one that is not there is the write's trouble and not the connection's.
+        days = self._rows(answer, "days", collection=False)
         return [slot["startAt"] for day in days for slot in day.get("slots", [])]
 
     async def _appointments(self, lane: Lane) -> Page:
@@ -181,11 +183,12 @@ class Bookatu(Connector[BookatuSettings]):
     async def _cancel(self, ref: str) -> Observation:
         answer = await self._http.write(
             "POST",
-            f"/appointments/{ref}/cancel",
+            f"/appointments/{segment(ref)}/cancel",
             json={"reason": "cancelled at the source (bookferry)"},
             lane=Lane.PUSH,
         )
-        self._object(answer)
+        if self._object(answer).get("ok") is not True:
+            answer.unusable("something that does not say `ok`")
         return self._answered(ref, words.status("cancelled"), answer)
 
     def _answered(self, ref: str, fields: dict[str, Any], answer: Answer) -> Observation:
@@ -193,24 +196,21 @@ class Bookatu(Connector[BookatuSettings]):
             Kind.BOOKINGS, ref, Booking.model_validate(fields), answer.body, answer.asked_at, Via.WRITE
         )
 
-    def _rows(self, answer: Answer, word: str) -> list[Any]:
-        rows = self._object(answer).get(word)
+    def _rows(self, answer: Answer, word: str, *, collection: bool = True) -> list[Any]:
+        rows = self._object(answer, collection=collection).get(word)
         if not isinstance(rows, list):
             answer.unusable(f"no list of {word}")
         return rows
 
-    def _object(self, answer: Answer) -> dict[str, Any]:
+    def _object(self, answer: Answer, *, collection: bool = True) -> dict[str, Any]:
         """The JSON object of a successful answer. Errors are ``{ok: false, error, fieldErrors?}``, whatever the status."""
         content = self._said(answer)
-        refused = content.get("ok") is False
-        answer.check(
-            # Every path but the cancellation of one appointment names the business: 404 there means that it is gone.
-            collection=True,
-            said=str(content.get("error") or "") if refused else "",
-            fields=content.get("fieldErrors") if isinstance(content.get("fieldErrors"), dict) else None,
-        )
-        if refused:
-            raise Refused(str(content.get("error") or "refused without a reason"))
+        try:
+            _refuse(answer, content, collection=collection)
+        except Refused as error:
+            if answer.write or not collection:
+                raise
+            raise BadAnswer(error.sentence) from None  # a list is never refused for what stands in it
         return content
 
     def _said(self, answer: Answer) -> dict[str, Any]:
@@ -223,3 +223,18 @@ class Bookatu(Connector[BookatuSettings]):
             answer.check(collection=True)
             answer.unusable("something that is not an object")
         return content
+
+
+def _refuse(answer: Answer, content: Mapping[str, Any], *, collection: bool) -> None:
+    refused, fields = content.get("ok") is False, content.get("fieldErrors")
+    said = quoted(content.get("error")) if refused else ""
+    complaints = (
+        {name: _complaint(text) for name, text in fields.items()} if isinstance(fields, dict) else None
+    )
+    answer.check(collection=collection, said=said, fields=complaints)
+    if refused:
+        raise Refused(said or "refused without a reason")
+
+
+def _complaint(said: Any) -> str:
+    return quoted("; ".join(str(part) for part in said) if isinstance(said, list) else said)

@@ -12,7 +12,7 @@ import orjson
 from connectors.base import HOOK_TOLERANCE_S
 from connectors.bookatu.translate import Catalogue, amount, status
 from connectors.errors import Unverified
-from connectors.wire import instant, raw_of, reason, shown
+from connectors.wire import UNREADABLE, instant, raw_of, reason, shown
 from mapping.model import Booking, Kind, Status
 from mapping.record import Event, Observation, Via
 
@@ -73,7 +73,7 @@ def read(body: bytes, received_at: int, catalogue: Catalogue, clock_offset: int)
     try:
         sent = instant(content["sentAt"])
         fields = Booking.model_validate(_fields(data, sent, catalogue))
-    except (ValueError, TypeError, KeyError) as error:
+    except UNREADABLE as error:
         raise ValueError(reason(error)) from error
     sent_at = round(sent.timestamp() * 1000) - clock_offset if sent else received_at
     seen = Observation(

@@ -155,12 +155,18 @@ def new_booking(write: Write, service: str, staff: str | None) -> dict[str, Any]
         raise Refused(
             "the customer's name must have 2 to 80 characters", fields={"name": "2 to 80 characters"}
         )
+    missing = [word for word in ("email", "phone") if not person.get(word)]
+    if missing:
+        raise Refused(
+            f"Bookatu wants the customer's {' and '.join(missing)}: contact data is never invented",
+            fields=dict.fromkeys(missing, "required"),
+        )
     body = {
         "serviceId": service,
         "startAt": write.fields["starts"],
         "name": name,
-        "email": person.get("email"),
-        "phone": person.get("phone"),
+        "email": person["email"],
+        "phone": person["phone"],
         "notes": _marked(write.fields.get("notes"), write.mark),
     }
     return body | ({"staffId": staff} if staff else {})

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -11,14 +12,13 @@ from connectors.base import Connector, Finding, Surroundings
 from connectors.budget import Budget, Lane
 from connectors.call import segment
 from connectors.errors import BadAnswer, Conflict, NeedsHuman, Refused
-from connectors.http import Client
 from connectors.nicejob import hooks
 from connectors.nicejob import translate as words
 from connectors.nicejob.platform import PLATFORM
 from connectors.nicejob.settings import NiceJobSettings
 from connectors.nicejob.webhooks import Webhooks
 from connectors.oauth import OAuth, Token, request_token
-from connectors.wire import observation, observed
+from connectors.wire import UNREADABLE, observation, observed, quoted
 from mapping.identity import marks_in
 from mapping.model import Kind
 from mapping.record import PROVES_NOTHING, Account, Event, Observation, Page, Via
@@ -43,16 +43,11 @@ class NiceJob(Connector[NiceJobSettings]):
         super().__init__(name, settings, around)
         origin = settings.base_url or PLATFORM.origin
         # Tokens are asked for without credentials in the header, and never wait behind a long poll.
-        self._login = Client(
-            origin, Budget(_LOGIN_BUDGET, now=around.now), clock=around.now, on_request=around.on_request
-        )
+        self._login = around.client(origin, budget=Budget(_LOGIN_BUDGET, now=around.now, sleep=around.sleep))
         seed = hashlib.blake2b(settings.refresh_token.get_secret_value().encode(), digest_size=6).hexdigest()
-        self._http = Client(
+        self._http = around.client(
             f"{origin}/v2",
-            around.budget,
             auth=OAuth(f"{name}:access:{seed}", around.tokens, self._grant, clock=around.now),
-            clock=around.now,
-            on_request=around.on_request,
         )
         self.webhooks = Webhooks(settings, around, self._login, origin)
 
@@ -76,7 +71,7 @@ class NiceJob(Connector[NiceJobSettings]):
         return account
 
     async def pull(self, kind: Kind, position: str | None, lane: Lane = Lane.POLL) -> Page:
-        cursor, before = orjson.loads(position) if position else (None, None)
+        cursor, before = _cursor_of(position)
         answer = await self._http.read(
             path=words.PATHS[kind], params={"cursor": cursor} if cursor else {}, lane=lane
         )
@@ -124,6 +119,10 @@ class NiceJob(Connector[NiceJobSettings]):
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]) -> None:  # noqa: ARG002 - in the body
         hooks.verify(body, secrets, self.around.now())
+
+    @property
+    def hook_owner(self) -> str | None:
+        return f"nicejob:{self.settings.base_url or PLATFORM.origin}:{self.settings.client_id}"
 
     def read_event(self, headers: Mapping[str, str], body: bytes, received_at: int) -> Event:  # noqa: ARG002 - only ids
         return hooks.read(body)
@@ -192,16 +191,15 @@ class NiceJob(Connector[NiceJobSettings]):
     def _observed(self, kind: Kind, row: Any, answer: Answer, via: Via) -> Observation:
         try:
             return observation(kind, row, words.TRANSLATE[kind], answer.asked_at, via)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except UNREADABLE:
             answer.unusable(f"a {kind.one} that cannot be understood")
 
 
 def _envelope(answer: Answer) -> Mapping[str, Any]:
     """``{cursor, data, error}``. "Successfully formatted and authenticated requests" that fail are 200 with an error."""
-    said: Any = None
-    if answer.status != 200:  # noqa: PLR2004
-        answer.check(said=_complaint(answer))
-    said = answer.json()
+    if answer.status != HTTPStatus.OK:
+        _check(answer)
+    said: Any = answer.json()
     if not isinstance(said, Mapping) or "data" not in said:
         answer.unusable("an answer without `data`")
     if said.get("error"):
@@ -209,12 +207,23 @@ def _envelope(answer: Answer) -> Mapping[str, Any]:
     return said
 
 
+def _check(answer: Answer) -> None:
+    # What does not exist is answered with null: a 404 of a list says that the address is wrong or access is lost.
+    collection = answer.path.removeprefix("/").count("/") == 0
+    try:
+        answer.check(collection=collection, said=_complaint(answer))
+    except Refused as error:
+        if answer.write:
+            raise
+        raise BadAnswer(error.sentence) from None
+
+
 def _refuse(answer: Answer, error: str) -> None:
     if not answer.write:
-        raise BadAnswer(f"{answer.method} {answer.path} was answered with an error: {error}")
+        raise BadAnswer(f"{answer.method} {answer.path} was answered with an error: {quoted(error)}")
     # "e.g. a creation request with a duplicated unique key": the record may well be ours.
     taken = any(word in error.lower() for word in ("duplicate", "already", "exists", "unique", "taken"))
-    raise (Conflict if taken else Refused)(f"NiceJob refused it: {error}")
+    raise (Conflict if taken else Refused)(f"NiceJob refused it: {quoted(error)}")
 
 
 def _complaint(answer: Answer) -> str:
@@ -223,7 +232,20 @@ def _complaint(answer: Answer) -> str:
     except Exception:  # noqa: BLE001 - an error page need not be JSON; the status tells
         return ""
     error = said.get("error") if isinstance(said, Mapping) else None
-    return error if isinstance(error, str) else ""
+    return quoted(error)
+
+
+def _cursor_of(position: str | None) -> tuple[str | None, str | None]:
+    """The cursor, and the first row of the page before. Raises BadAnswer for a position that is none of ours."""
+    if not position:
+        return None, None
+    try:
+        cursor, before = orjson.loads(position)
+    except (ValueError, TypeError):
+        raise BadAnswer(
+            "the stored position is none of NiceJob's: the list is read from its start."
+        ) from None
+    return cursor, before
 
 
 def _data(answer: Answer) -> Any:

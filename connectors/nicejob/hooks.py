@@ -35,7 +35,10 @@ def verify(body: bytes, secrets: tuple[str, ...], now: float) -> None:
     ``"{timestamp}.{JSON.stringify(payload)}"``. Both need the secret, so accepting either is safe. Raises Unverified.
     """
     payload, given, timestamp = _parts(body)
-    printed = stringify(payload)
+    try:
+        printed = stringify(payload)
+    except RecursionError:
+        raise Unverified("the payload is nested too deeply", why="malformed") from None
     signed = (printed, f"{timestamp}.".encode() + printed)
     matches = [
         hmac.compare_digest(hmac.new(secret.encode(), text, hashlib.sha256).hexdigest().encode(), given)
@@ -64,11 +67,12 @@ def _parts(body: bytes) -> tuple[Any, bytes, int]:
 
 def read(body: bytes) -> Event:
     """The event in a verified body: only ids, so a hint to fetch the entity. Raises ValueError when it is malformed."""
-    payload = orjson.loads(body)["payload"]
+    content = orjson.loads(body)
+    payload = content.get("payload") if isinstance(content, Mapping) else None
     if not isinstance(payload, Mapping):
         raise ValueError("the payload is not an object")  # noqa: TRY004 - the content is wrong, not our call
     code, ref, company = (payload.get(name) for name in ("event_code", "entity_id", "company_id"))
-    if not isinstance(code, str) or not isinstance(ref, str | int) or not ref:
+    if not isinstance(code, str) or not isinstance(ref, str | int) or isinstance(ref, bool) or not ref:
         raise ValueError("no event_code or entity_id in the payload")
     account = str(company) if isinstance(company, str | int) else None
     kind = entity_of(code)
@@ -78,4 +82,8 @@ def read(body: bytes) -> Event:
 def entity_of(code: str) -> Kind | None:
     """The kind whose entity an event code names."""
     words = [word.lower() for word in _WORDS.findall(code)]
-    return next((ENTITIES[word] for word in words if word in ENTITIES), None)
+    if exact := next((ENTITIES[word] for word in words if word in ENTITIES), None):
+        return exact
+    # In one piece (`PERSONUPDATED`) or in the plural (`jobs.created`).
+    places = {code.lower().find(word): kind for word, kind in ENTITIES.items() if word in code.lower()}
+    return places[min(places)] if places else None

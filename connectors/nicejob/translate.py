@@ -7,7 +7,6 @@ import phonenumbers
 
 from connectors.nicejob.platform import NOREVIEW
 from connectors.wire import instant, shown
-from mapping.capability import Act
 from mapping.model import Kind, Status
 from mapping.money import NO_CURRENCY, from_major, to_major
 from mapping.normal import folded
@@ -98,7 +97,11 @@ def encoded(write: Write, has_tags: list[str] | None) -> dict[str, Any]:
 
 def needs_tags(write: Write) -> bool:
     """Whether an update has to read the entity's tags first: whatever is sent replaces them."""
-    return "tags" in write.fields or (write.act is Act.COMPLETE and not write.loud)
+    return "tags" in write.fields or (_completes(write) and not write.loud)
+
+
+def _completes(write: Write) -> bool:
+    return write.kind is Kind.BOOKINGS and write.fields.get("status") == Status.COMPLETED
 
 
 def union(has: list[str], wanted: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from connectors.http import Client
 from connectors.nicejob.hooks import SUBSCRIPTIONS
 from connectors.nicejob.settings import NiceJobSettings
 from connectors.oauth import OAuth, Token, request_token
+from connectors.wire import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,8 @@ class Webhooks:
         self._settings = settings
         self._login = login
         name = f"nicejob:{settings.client_id}:developer"
-        self._http = Client(
-            f"{origin}/v2",
-            around.budget,
-            auth=OAuth(name, around.tokens, self._grant, clock=around.now),
-            clock=around.now,
-            on_request=around.on_request,
+        self._http = around.client(
+            f"{origin}/v2", auth=OAuth(name, around.tokens, self._grant, clock=around.now)
         )
 
     async def _grant(self, _old: Token | None) -> Token:
@@ -127,7 +124,7 @@ def _said(answer: Answer) -> Mapping[str, Any]:
     if not isinstance(said, Mapping):
         answer.unusable("something that is not an object")
     if said.get("error"):
-        answer.unusable(f"an error: {said['error']}")
+        answer.unusable(f"an error: {quoted(said['error'])}")
     return said
 
 

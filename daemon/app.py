@@ -1,0 +1,133 @@
+"""One running bookferry: configuration, store, connectors and engine, wired together."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from connectors.base import Connector, Surroundings
+from connectors.budget import Budget
+from connectors.registry import CONNECTORS
+from daemon.engine import Engine
+from daemon.metrics import Metrics
+from daemon.tokens import SealedTokens
+from daemon.units import run_unit
+from daemon.world import World
+from mapping.config import Config
+from mapping.timing import parse_rate
+from state import accounts, tokens
+from state.database import Database, Tx
+from state.tokens import Box
+
+PLATFORMS = {name: connector.platform for name, connector in CONNECTORS.items()}
+SETTLE_MS = 15_000
+"""How long after a write of unknown outcome a target may still be at work on it, in milliseconds."""
+
+
+class App:
+    """Made by ``opened``. ``now`` is the only clock; everything below gets its time from here."""
+
+    def __init__(
+        self, config: Config, db: Database, box: Box, now: Callable[[], float], *, settle_ms: int = SETTLE_MS
+    ) -> None:
+        self.config = config
+        self.db = db
+        self.box = box
+        self.now = now
+        self.settle_ms = settle_ms
+        self.world = World(config, PLATFORMS)
+        self.metrics = Metrics()
+        self.engine = Engine(lambda key: run_unit(self, key))
+        self.wake_at: Callable[[str, int], None] = lambda _key, _due: None
+        """Asks the schedule to kick a key at a moment (epoch milliseconds). Without a schedule nobody does."""
+        self.holder = uuid4().hex
+        self.budgets: dict[str, Budget] = {}
+        self.connectors: dict[str, Connector[Any]] = {}
+        for name, settings in config.connections.items():
+            self.connectors[name] = self._connector(name, settings)
+
+    def _connector(self, name: str, settings: Any) -> Connector[Any]:
+        made = CONNECTORS[settings.platform]
+        credential = made.credential(settings)
+        if credential not in self.budgets:
+            rate = parse_rate(settings.rate) if settings.rate else made.platform.rate
+            self.budgets[credential] = Budget([rate], now=self.now)
+        around = Surroundings(
+            budget=self.budgets[credential],
+            tokens=SealedTokens(self.db, self.box, self.holder, self.now),
+            now=self.now,
+            on_request=self.metrics.request_hook(name),
+        )
+        return made(name, settings, around)
+
+    def ms(self) -> int:
+        """Now, in epoch milliseconds."""
+        return int(self.now() * 1000)
+
+    def budget_of(self, name: str) -> tuple[str, Budget]:
+        """The credential of a connection and its budget."""
+        credential = type(self.connectors[name]).credential(self.config.connections[name])
+        return credential, self.budgets[credential]
+
+    async def hook_secrets(self, name: str) -> tuple[str, ...]:
+        """All secrets that a webhook at this connection's door may be signed with."""
+        kin = self.one_sender(name)
+        configured = [secret for near in kin for secret in self.config.connections[near].webhook_secret]
+        sealed = await self.db.read(lambda tx: self._sealed_secrets(tx, kin))
+        return (*(secret.get_secret_value() for secret in configured), *sealed)
+
+    def _sealed_secrets(self, tx: Tx, kin: list[str]) -> list[str]:
+        keys = [key for near in kin for key in tokens.names(tx, f"hook:{near}:")]
+        return [found[0].decode() for key in keys if (found := tokens.get(tx, self.box, key))]
+
+    def one_sender(self, name: str) -> list[str]:
+        """The connections whose webhooks come from one sender with one secret: those of one developer account."""
+        owner = self.connectors[name].hook_owner
+        kin = (near for near, connector in self.connectors.items() if owner and connector.hook_owner == owner)
+        return list(kin) or [name]
+
+    def kick_targets(self, name: str) -> None:
+        """A connection's records changed: whoever may have to be written to looks."""
+        for target in sorted(self.world.targets_of(name)):
+            self.engine.kick(f"push:{target}")
+
+    async def close(self) -> None:
+        """Let go of connections; what is in the store is all that matters."""
+        for connector in self.connectors.values():
+            await connector.aclose()
+
+
+@asynccontextmanager
+async def opened(
+    config: Config,
+    path: Path,
+    key: str,
+    *,
+    now: Callable[[], float] = time.time,
+    settle_ms: int = SETTLE_MS,
+    database: type[Database] = Database,
+) -> AsyncIterator[App]:
+    """Open the store and everything on top of it. Raises StateError with a sentence for the operator."""
+    box = Box(key)
+    db = await database.open(path)
+    try:
+        await db.read(lambda tx: tokens.check(tx, box))
+        stamps = await db.read(_stamps)
+        app = App(config, db, box, now, settle_ms=settle_ms)
+        for credential, budget in app.budgets.items():
+            if credential in stamps:
+                budget.load(stamps[credential])
+        try:
+            yield app
+        finally:
+            await app.engine.drain(0)
+            await app.close()
+    finally:
+        await db.close()
+
+
+def _stamps(tx: Tx) -> Mapping[str, Any]:
+    names = [row["credential"] for row in tx.rows("SELECT credential FROM budget")]
+    return {name: accounts.load_budget(tx, name) for name in names}

@@ -1,0 +1,196 @@
+"""arm, disarm, retry, dismiss, link, unlink: what a person decides. Each is one small transaction, beside a daemon too."""
+
+from typing import Annotated
+
+import typer
+
+from daemon.commands.common import ConfigFile, Stop, now_ms, place, say
+from daemon.settings import Place
+from mapping.config import Route
+from mapping.problem import instead
+
+Number = Annotated[str, typer.Argument(metavar="ID", help="As `bookferry parked` shows it.")]
+Ref = Annotated[str, typer.Argument(metavar="ID")]
+
+
+def register(app: typer.Typer) -> None:
+    """Enter the commands."""
+    for command in (arm, disarm, retry, dismiss, link, unlink):
+        app.command()(command)
+
+
+def _route(here: Place, name: str) -> Route:
+    for route in here.config.routes:
+        if route.name == name:
+            return route
+    names = [route.name for route in here.config.routes]
+    raise Stop(f"there is no route {name!r}: {instead(name, names, 'routes')}")
+
+
+def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
+    """Let a route push from now on. All that is known until now is its baseline and is never pushed unless it changes."""
+    from daemon.forecast import unread_of
+    from state import cursors, ledger
+    from state.database import reading, writing
+
+    here = place(ctx, config)
+    wanted = _route(here, route)
+    with reading(here.db) as tx:
+        before = cursors.route(tx, route)
+        unread = unread_of(tx, wanted)
+    if before.armed:
+        say(f"{route!r} is armed already.")
+        return
+    if unread and wanted.since is None:
+        raise Stop(
+            f"{', '.join(unread)} was never read to the end: what is known when a route is armed is its baseline, so"
+            " nothing known would mean everything is pushed. Run `bookferry sync` first."
+        )
+    since = round(wanted.since.timestamp() * 1000) if wanted.since else None
+    with writing(here.db) as tx:
+        cursors.arm(tx, route, now=now_ms(), since=since)
+        end = ledger.journal_end(tx)
+    included = (
+        f" Bookings that start on or after {wanted.since:%Y-%m-%d} are included." if wanted.since else ""
+    )
+    say(
+        f"Armed {route!r}. Its baseline is all that is known now ({end} changes).{included} Look ahead: bookferry plan"
+    )
+
+
+def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
+    """Stop a route from pushing."""
+    from state import cursors
+    from state.database import reading, writing
+
+    here = place(ctx, config)
+    wanted = _route(here, route)
+    with reading(here.db):
+        pass  # a missing database is not made by this
+    with writing(here.db) as tx:
+        was = cursors.disarm(tx, route)
+    say(f"Disarmed {route!r}." if was else f"{route!r} was not armed.")
+    if wanted.since:
+        say("It has `since` in the configuration, which arms it again: take that out too.")
+
+
+def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
+    """Try again what is parked."""
+    from state import inbox, outbox
+    from state.database import writing
+
+    here = place(ctx, config)
+    sort, value = _number(here, number)
+    if sort == "r":
+        raise Stop(
+            f"{number} is a row that could not be understood: correct it on the platform, the next poll reads it."
+        )
+    with writing(here.db) as tx:
+        now = now_ms()
+        done = (
+            inbox.set_parked(tx, value, "new", now=now) if sort == "w" else outbox.retry(tx, value, now=now)
+        )
+    if not done:
+        raise Stop(f"nothing with the number {number} is parked. `bookferry parked` shows what is.")
+    say(f"{number} is tried again with the next `bookferry sync`, or by the running service.")
+
+
+def dismiss(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
+    """Give up what is parked."""
+    from state import inbox, outbox, overview
+    from state.database import writing
+
+    here = place(ctx, config)
+    sort, value = _number(here, number)
+    with writing(here.db) as tx:
+        if sort == "r":
+            done = overview.dismiss_rejected(tx, value)
+        elif sort == "w":
+            done = inbox.set_parked(tx, value, "ignored", now=now_ms())
+        else:
+            done = outbox.dismiss(tx, value, now=now_ms())
+    if not done:
+        raise Stop(f"nothing with the number {number} is parked. `bookferry parked` shows what is.")
+    say(f"{number} is given up.")
+
+
+def _number(here: Place, text: str) -> tuple[str, int]:
+    from state.database import reading
+
+    with reading(here.db):
+        pass
+    sort, digits = (text[0], text[1:]) if text[:1] in {"w", "r"} else ("", text)
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 19):  # noqa: PLR2004 - what SQLite can hold
+        raise Stop(f"{text!r} is no number of something parked. `bookferry parked` shows them: 12, w3, r4.")
+    return sort, int(digits)
+
+
+def link(
+    ctx: typer.Context,
+    connection: str,
+    kind: str,
+    ref: Ref,
+    other_connection: Annotated[str, typer.Argument(metavar="CONNECTION")],
+    other_ref: Ref,
+    config: ConfigFile = None,
+) -> None:
+    """Say that two records stand for the same person, booking or review. `unlink` takes it back."""
+    from daemon.explain import NotFound, find
+    from state import links
+    from state.database import reading, writing
+
+    here = place(ctx, config)
+    world = here.world()
+    try:
+        with reading(here.db) as tx:
+            find(world, tx, connection, kind, ref)
+            find(world, tx, other_connection, kind, other_ref)
+        with writing(here.db) as tx:
+            one, other = (
+                find(world, tx, connection, kind, ref),
+                find(world, tx, other_connection, kind, other_ref),
+            )
+            if one.connection == other.connection:
+                raise Stop("both are on the same connection: a link joins records of two connections.")
+            links.join(tx, one, other, "explicit", now=now_ms())
+    except NotFound as error:
+        raise Stop(str(error)) from None
+    same = one.entity == other.entity
+    say(
+        "They were linked already."
+        if same
+        else f"Linked. `bookferry retry` what was parked because of it; undo: bookferry unlink {other_connection} {kind} {other_ref} {connection} {ref}"
+    )
+
+
+def unlink(
+    ctx: typer.Context,
+    connection: str,
+    kind: str,
+    ref: Ref,
+    other_connection: Annotated[str, typer.Argument(metavar="CONNECTION")],
+    other_ref: Ref,
+    config: ConfigFile = None,
+) -> None:
+    """Part two linked records. They are not matched by themselves again; `link` joins them anew."""
+    from daemon.explain import NotFound, find
+    from state import links
+    from state.database import reading, writing
+
+    here = place(ctx, config)
+    world = here.world()
+    try:
+        with reading(here.db) as tx:
+            find(world, tx, connection, kind, ref)
+        with writing(here.db) as tx:
+            one, other = (
+                find(world, tx, connection, kind, ref),
+                find(world, tx, other_connection, kind, other_ref),
+            )
+            if one.entity != other.entity:
+                raise Stop("they are not linked.")
+            apart = other if other.entity != other.id else one
+            links.undo(tx, apart, now=now_ms())
+    except NotFound as error:
+        raise Stop(str(error)) from None
+    say("Parted. They are not matched by themselves again.")

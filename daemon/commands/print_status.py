@@ -1,0 +1,76 @@
+"""The status for a person."""
+
+from typing import Any
+
+from daemon.commands.paper import ago, line, put, row, table, when
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print connections, routes, and what is parked."""
+    now = found["now"]
+    for connection in found["connections"]:
+        _connection(connection, now)
+    if found["routes"]:
+        _routes(found["routes"], now)
+    show_parked(found["parked"])
+
+
+def _connection(connection: dict[str, Any], now: int) -> None:
+    account = connection["account"]
+    whom = f"{account['name'] or account['id']}" if account else "not asked yet"
+    line(f"{connection['name']} ({connection['platform']}): {whom}", style="bold")
+    for stream in connection["streams"]:
+        reading = ", being read" if stream["reading"] else ""
+        line(
+            f"{stream['kind']}: {stream['records']} records, read {ago(stream['read_at'], now)}{reading}",
+            indent=4,
+        )
+        if stream["doubt"]:
+            line(f"in doubt: {stream['doubt']}", indent=8, style="yellow")
+    for name, unit in connection["units"].items():
+        problem = unit["problem"]
+        line(f"{name}: last good {ago(unit['last_ok'], now)}", indent=4)
+        if problem:
+            line(f"problem since {when(problem.get('since'))}: {problem.get('what')}", indent=8, style="red")
+            if problem.get("remedy"):
+                line(f"what to do: {problem['remedy']}", indent=8)
+    hooks = connection["webhooks"]
+    if hooks["received"]:
+        kinds = ", ".join(
+            f"{hooks[state]} {state}" for state in ("new", "done", "ignored", "parked") if hooks[state]
+        )
+        line(
+            f"webhooks: {hooks['received']} received ({kinds}), the last {ago(hooks['last'], now)}", indent=4
+        )
+
+
+def _routes(routes: list[dict[str, Any]], now: int) -> None:
+    line()
+    made = table("route", "armed", "open", "waiting", "parked", "done")
+    for route in routes:
+        counts = route["intents"]
+        armed = ago(route["armed_at"], now) if route["armed_at"] else "by since" if route["since"] else "no"
+        row(
+            made,
+            f"{route['name']}",
+            armed,
+            str(counts["open"] + counts["sending"]),
+            str(counts["waiting"]),
+            str(counts["parked"]),
+            str(counts["done"]),
+        )
+    put(made)
+
+
+def show_parked(rows: list[dict[str, Any]]) -> None:
+    """Print what waits for a human."""
+    line()
+    if not rows:
+        line("Nothing is parked.")
+        return
+    line(f"{len(rows)} parked:", style="bold")
+    for item in rows:
+        about = f" (route {item['route']})" if item["route"] else ""
+        line(f"{item['id']}: {item['what']} at {item['where']}: {item['record']}{about}", indent=2)
+        line(item["problem"], indent=6, style="red")
+        line(f"what to do: {item['remedy']}", indent=6)

@@ -1,0 +1,385 @@
+"""The two doors: where webhooks arrive, and where the operator looks. Two listeners, never one.
+
+The hook door stands behind a public proxy, so it answers one kind of request and tells nobody anything: the same small
+JSON for all, a cap on heads and bodies, and a deadline for whoever sends slowly.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from daemon.metrics import CONTENT_TYPE, NOBODY, Metrics
+from daemon.receive import LATER, Host, Reception
+from mapping.config import Door
+
+BODY_CAP = 256 * 1024
+HEAD_CAP = 32 * 1024
+DEADLINE_S = 10.0
+"""For a request's head, and again for its body."""
+
+_SWALLOWED = 1024 * 1024
+"""Of a body that is too large, so much is read before the answer: who is cut off while sending never sees it."""
+_CONNECTIONS = 1000
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 5
+_TICK_S = 1.0
+_GOOD, _BAD = b'{"ok":true}', b'{"ok":false}'
+_SUCCESS, _TIMEOUT, _TOO_LARGE = 200, 408, 413
+_HEADS_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"content-length: 12\r\nconnection: close\r\n\r\n" + _BAD
+)
+
+log = structlog.get_logger()
+
+
+class DoorError(Exception):
+    """A door cannot be opened. The message is a sentence for the operator."""
+
+
+# The applications.
+
+
+def hook_app(
+    app: Host, metrics: Metrics | None = None, *, cap: int = BODY_CAP, deadline: float = DEADLINE_S
+) -> FastAPI:
+    """The application of the hook door: ``POST /hooks/{connection}`` and nothing else."""
+    counted = metrics or Metrics()
+    hook = _Hook(Reception(app, counted), counted, cap, deadline)
+    made = _bare()
+    # A plain ASGI route: twice as fast as one with FastAPI's injection, and there is nothing to inject.
+    made.router.routes.append(Route("/hooks/{connection}", hook, methods=["POST"]))
+    return made
+
+
+def admin_app(
+    app: Host,  # noqa: ARG001 - both doors are opened alike
+    health: Callable[[], Awaitable[dict[str, Any]]],
+    metrics: Metrics | None = None,
+) -> FastAPI:
+    """The application of the admin door: health and metrics. ``health`` says ``ok`` and whatever explains it."""
+    counted = metrics or Metrics()
+    made = _bare()
+
+    async def healthz(_request: Request) -> Response:
+        import orjson
+
+        try:
+            told = await health()
+        except Exception as error:  # noqa: BLE001 - whatever it is, we are not well
+            log.warning("health.failed", error=type(error).__name__)
+            told = {"ok": False}
+        status = _SUCCESS if told.get("ok") else LATER
+        return Response(orjson.dumps(told, default=str), status, media_type="application/json")
+
+    async def measured(_request: Request) -> Response:
+        return Response(counted.page(), headers={"content-type": CONTENT_TYPE})
+
+    made.router.routes += [Route("/healthz", healthz), Route("/metrics", measured)]
+    return made
+
+
+def _bare() -> FastAPI:
+    made = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+
+    async def refuse(_request: Request, error: Exception) -> Response:
+        status, headers = LATER, None
+        if isinstance(error, HTTPException):
+            status, headers = error.status_code, error.headers
+        return Response(_BAD, status, headers=headers, media_type="application/json")
+
+    made.add_exception_handler(HTTPException, refuse)
+    return made
+
+
+class _Gone(Exception):
+    """The sender hung up."""
+
+
+class _Hook:
+    """The ASGI application behind ``/hooks/{connection}``."""
+
+    def __init__(self, reception: Reception, metrics: Metrics, cap: int, deadline: float) -> None:
+        self._reception, self._metrics = reception, metrics
+        self._cap, self._deadline = cap, deadline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Whatever goes wrong here, the sender may try again."""
+        try:
+            status = await self._status(scope, receive)
+        except _Gone:
+            return
+        except asyncio.CancelledError:
+            status = LATER  # we are going down, and this is the end of the task
+        except Exception:
+            log.exception("webhook.failed")  # without its message, which may quote the payload: see logs
+            status = LATER
+        await _answer(send, status)
+
+    async def _status(self, scope: Scope, receive: Receive) -> int:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            async with asyncio.timeout(self._deadline):
+                body = await self._body(headers, receive)
+        except TimeoutError:
+            self._metrics.webhook(NOBODY, "slow")
+            return _TIMEOUT
+        if body is None:
+            self._metrics.webhook(NOBODY, "too_large")
+            return _TOO_LARGE
+        begun = time.perf_counter()
+        status = await self._reception.receive(scope["path_params"]["connection"], headers, body)
+        self._metrics.webhook_seconds.observe(time.perf_counter() - begun)
+        return status
+
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes | None:
+        """The body, None when it is too large. What the sender says of its length is not relied upon."""
+        if int(headers.get("content-length", "0")) > _SWALLOWED:
+            return None
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            whole: bytes = message.get("body", b"")
+            return whole if len(whole) <= self._cap else None
+        parts, size = [], 0
+        while message["type"] == "http.request":
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= self._cap:
+                parts.append(part)
+            if not message.get("more_body"):
+                return b"".join(parts) if size <= self._cap else None
+            if size > _SWALLOWED:
+                return None
+            message = await receive()
+        raise _Gone
+
+
+async def _answer(send: Send, status: int) -> None:
+    body = _GOOD if status == _SUCCESS else _BAD
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status in {_TIMEOUT, _TOO_LARGE}:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+# The listener.
+
+
+@asynccontextmanager
+async def listening(
+    app: FastAPI,
+    door: Door,
+    *,
+    label: str,
+    fd: int | None = None,
+    deadline: float = DEADLINE_S,
+    grace: float = DEADLINE_S,
+) -> AsyncIterator[Door]:
+    """Serve an application at a door while the block runs; gives the address with its real port.
+
+    ``label``: the key of the YAML, for messages. ``fd``: a listening socket that this process was handed; it becomes
+    ours. ``grace``: seconds in which requests may finish at the end. Raises DoorError.
+    """
+    held = _bound(door, label) if fd is None else _handed(fd, label)
+    server = _Server(_settings(app, deadline, grace))
+    task = asyncio.create_task(server.serve([held]), name=f"door:{label}")
+    try:
+        await server.ready(task)
+        host, port = held.getsockname()[:2] if held.family != socket.AF_UNIX else (str(held.getsockname()), 0)
+        log.info("door.open", label=label, door=str(Door(host, port)))
+        yield Door(host, port)
+    finally:
+        server.leave()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _settings(app: FastAPI, deadline: float, grace: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=partial(_Connection, deadline=deadline),  # type: ignore[arg-type]  # it is called, as a class would be
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_CONNECTIONS,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # seconds of any kind
+    )
+
+
+def _bound(door: Door, label: str) -> socket.socket:
+    held = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            door.host, door.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        held = socket.socket(family, kind, protocol)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(address)
+        held.listen(_BACKLOG)  # two programs may bind one port: only the second to listen is told
+        held.setblocking(False)
+    except OSError as error:
+        if held is not None:
+            held.close()
+        raise DoorError(f"{label}: {door} {_trouble(error)}") from error
+    return held
+
+
+def _trouble(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return (
+            "has a host that this machine cannot find. Write an address of this machine, such as 127.0.0.1."
+        )
+    known = {
+        errno.EADDRINUSE: "is in use by another program. Stop that one, or choose another port.",
+        errno.EACCES: "may not be opened by this user. Choose a port from 1024 on, or run it as a service that may.",
+        errno.EADDRNOTAVAIL: "is no address of this machine. Write one that is, such as 127.0.0.1.",
+    }
+    remedy = known.get(error.errno or 0)
+    return remedy or f"cannot be opened ({error.strerror}). Choose another address."
+
+
+def _handed(fd: int, label: str) -> socket.socket:
+    try:
+        held = socket.socket(fileno=fd)
+        listens = held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise DoorError(
+            f"{label}: file descriptor {fd} is no socket. Check the service's socket unit."
+        ) from error
+    if not listens:
+        held.detach()
+        raise DoorError(f"{label}: file descriptor {fd} does not listen. Check the service's socket unit.")
+    held.setblocking(False)
+    return held
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers, and asleep while there is nothing to do."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._started = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        await self.on_tick(0)
+        self._started.set()
+
+    async def ready(self, task: asyncio.Task[None]) -> None:
+        """Wait until it listens; raises what kept it from that."""
+        waiting = asyncio.create_task(self._started.wait())
+        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            await task
+
+    def leave(self) -> None:
+        """Take no new requests, finish the ones there are."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), _TICK_S)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Connection(HttpToolsProtocol):
+    """uvicorn's protocol with a deadline and a cap for a request's head; without them one sender holds it for ever."""
+
+    def __init__(self, *args: Any, deadline: float, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._deadline = deadline
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_head = False
+        self._head = 0
+        self._fed = 0
+        self._too_large = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self._deadline, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        # Between requests, or in a head that is not complete, or in the rest of a body that was answered already.
+        if self._in_head or self.cycle is None or self.cycle.response_complete:
+            self._fed += len(data)
+            if self._in_head and self._fed > HEAD_CAP + BODY_CAP:
+                self._too_large = True
+                self.send_400_response("")
+            elif self._timer is None and self.timeout_keep_alive_task is None:
+                self._timer = self.loop.call_later(self._deadline, self._late)
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head, self._fed = True, 0, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._too_large:
+            super().send_400_response(msg)
+            return
+        self.transport.write(_HEADS_TOO_LARGE)
+        self.transport.close()
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > HEAD_CAP:
+            self._too_large = True
+            raise ValueError(
+                "the head of the request is too large"
+            )  # the parser stops and asks for an answer
+
+    def _late(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

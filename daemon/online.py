@@ -1,0 +1,81 @@
+"""``check --online``: every connection tried out with GET and token requests; nothing is kept."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import orjson
+
+from connectors.base import Finding, Surroundings
+from connectors.budget import Budget
+from connectors.errors import NeedsHuman, PlatformError
+from connectors.oauth import Token
+from connectors.registry import CONNECTORS
+from daemon.settings import Place
+from mapping.timing import parse_rate
+from state import tokens
+from state.database import reading
+
+
+class PassingTokens:
+    """Reads what is sealed, keeps what is new for as long as the check takes."""
+
+    def __init__(self, sealed: dict[str, Token]) -> None:
+        self._held = sealed
+
+    async def get(self, name: str) -> Token | None:
+        """The newest token of this name."""
+        return self._held.get(name)
+
+    async def put(self, name: str, token: Token) -> None:
+        """Kept in memory."""
+        self._held[name] = token
+
+    def lease(self, name: str) -> AbstractAsyncContextManager[object]:  # noqa: ARG002 - nobody else has this store
+        """Nobody else is here."""
+        return _alone()
+
+
+@asynccontextmanager
+async def _alone() -> AsyncIterator[None]:
+    yield
+
+
+def _sealed(place: Place) -> dict[str, Token]:
+    """Every sealed access token. Raises WrongKey when the key does not open them."""
+    if not place.db.exists():
+        return {}
+    with reading(place.db) as tx:
+        names = tokens.names(tx)
+        if not names:
+            return {}
+        box = tokens.Box(place.key())
+        found = {name: tokens.get(tx, box, name) for name in names if not name.startswith("hook:")}
+    return {name: Token(**orjson.loads(held[0])) for name, held in found.items() if held}
+
+
+async def try_out(place: Place) -> list[dict[str, Any]]:
+    """What every connection says, one after the other; a failing one stops only itself."""
+    store = PassingTokens(_sealed(place))
+    rows: list[dict[str, Any]] = []
+    for name, settings in place.config.connections.items():
+        made = CONNECTORS[settings.platform]
+        rate = parse_rate(settings.rate) if settings.rate else made.platform.rate
+        connector = made(name, settings, Surroundings(Budget([rate]), store, time.time))
+        try:
+            findings = await connector.check()
+        except NeedsHuman as error:
+            findings = [Finding(ok=False, what=error.sentence, remedy=error.remedy)]
+        except PlatformError as error:
+            findings = [
+                Finding(
+                    ok=False, what=error.sentence, remedy="try again later; check base_url if it stays so."
+                )
+            ]
+        finally:
+            await connector.aclose()
+        rows += [
+            {"connection": name, "ok": row.ok, "what": row.what, "remedy": row.remedy} for row in findings
+        ]
+    return rows

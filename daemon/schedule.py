@@ -1,0 +1,88 @@
+"""The schedule rings the bell and knows nothing else: when to kick which key. It is kept in memory.
+
+What is durable is in the store: when a connection was last polled, when a write is due. After a downtime missed ticks
+are one tick, and the connections start one after the other.
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from daemon.app import App
+from mapping.timing import Cron, Interval
+from state import units
+
+_LOOK_EVERY_S = 60
+"""How often pushes look for what the command line changed: a route armed, an intent to be tried again."""
+_SPREAD_S = 2
+"""Between the first polls of two connections after a start."""
+
+
+class Schedule:
+    """Kicks units of an App."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._bell = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+    async def start(self) -> None:
+        """Begin: inboxes and pushes at once, polls when they are due, one connection after the other."""
+        for number, name in enumerate(self.app.connectors):
+            row = await self.app.db.read(lambda tx, n=name: units.get(tx, f"pull:{n}"))  # type: ignore[misc]
+            trigger, period = _trigger(self.app.config.poll(name))
+            first = self._first((row or {}).get("last_ok"), period) + timedelta(seconds=_SPREAD_S * number)
+            self._every(f"pull:{name}", trigger, first)
+            for sort in ("inbox", "push"):
+                self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
+        self.app.wake_at = self.at
+        self._bell.start()
+
+    def _first(self, last: int | None, period: float | None) -> datetime:
+        """A poll that is overdue, or never was, is due now; a cron line waits for its time unless it never ran."""
+        now = _now()
+        if last is None or period is None:
+            return now
+        due = datetime.fromtimestamp(last / 1000 + period, UTC)
+        return max(now, due)
+
+    def _every(self, key: str, trigger: BaseTrigger, first: datetime) -> None:
+        self._bell.add_job(self._ring, trigger, args=[key], id=key, next_run_time=first)
+
+    def at(self, key: str, due_ms: int) -> None:
+        """Kick a key at a moment; the earliest wish counts."""
+        due = datetime.fromtimestamp(due_ms / 1000, UTC)
+        held = self._bell.get_job(f"once:{key}")
+        if held is None or held.next_run_time > due:
+            self._bell.add_job(
+                self._ring, DateTrigger(max(due, _now())), args=[key], id=f"once:{key}", replace_existing=True
+            )
+
+    async def _ring(self, key: str) -> None:
+        self.app.engine.kick(key)
+
+    def stop(self) -> None:
+        """Ring no more."""
+        if self._bell.running:
+            self._bell.shutdown(wait=False)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _trigger(poll: Interval | Cron) -> tuple[BaseTrigger, float | None]:
+    if isinstance(poll, Interval):
+        return IntervalTrigger(
+            seconds=poll.seconds, jitter=poll.seconds // 20 or None, timezone=UTC
+        ), poll.seconds
+    minute, hour, day, month, weekday = poll.normalised()
+    fields = {"minute": minute, "hour": hour, "day": day, "month": month, "day_of_week": weekday}
+    return CronTrigger(**fields, timezone=UTC), None

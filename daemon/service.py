@@ -1,0 +1,87 @@
+"""The service: both doors, the schedule, and a graceful end on SIGTERM or Ctrl-C."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from connectors.errors import PlatformError
+from daemon.app import App
+from daemon.doors import admin_app, hook_app, listening
+from daemon.schedule import Schedule
+from state import units
+
+log = structlog.get_logger()
+
+_DRAIN_S = 20.0
+"""How long work under way may take to finish; longer than one request may take to be answered."""
+
+
+async def serve(
+    app: App, *, ready: Callable[[str, str], None] | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had.
+
+    ``ready`` is told both addresses once they listen.
+    """
+    ended = stop or asyncio.Event()
+    _on_signals(ended)
+    server, schedule = app.config.server, Schedule(app)
+    async with contextlib.AsyncExitStack() as doors:
+        hooks = await doors.enter_async_context(
+            listening(hook_app(app, app.metrics), server.hooks, label="server.hooks")
+        )
+        admin = await doors.enter_async_context(
+            listening(admin_app(app, lambda: health(app), app.metrics), server.admin, label="server.admin")
+        )
+        await schedule.start()
+        log.info("started", hooks=str(hooks), admin=str(admin), connections=len(app.connectors))
+        if ready is not None:
+            ready(str(hooks), str(admin))
+        try:
+            if server.public_url:
+                await ensure_hooks(app, server.public_url)
+            await ended.wait()
+        finally:
+            log.info("stopping", busy=list(app.engine.busy))
+            schedule.stop()
+    await app.engine.drain(_DRAIN_S)
+
+
+def _on_signals(ended: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, ended.set)
+
+
+async def ensure_hooks(app: App, public_url: str) -> None:
+    """Where a platform lets us manage webhooks: see that ours is there and enabled. A failure is told and stops nothing."""
+    for name, connector in app.connectors.items():
+        if not hasattr(connector, "webhooks") or app.one_sender(name)[0] != name:
+            continue  # one webhook serves all companies of a developer account
+        url = f"{public_url.rstrip('/')}/hooks/{name}"
+        try:
+            await keep_hook(app, name, await connector.webhooks.ensure(url))
+        except PlatformError as error:
+            log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
+
+
+async def keep_hook(app: App, name: str, hook: Any) -> None:
+    """A new webhook tells its secret once: sealed before anything else."""
+    from state import tokens
+
+    if hook.secret:
+        await app.db.transaction(
+            lambda tx: tokens.put(tx, app.box, f"hook:{name}:{hook.id}", hook.secret.encode()), "hook.secret"
+        )
+
+
+async def health(app: App) -> dict[str, Any]:
+    """For ``/healthz``: well unless the store cannot be read; what needs a human is listed and is no illness."""
+    rows = await app.db.read(units.every)
+    stuck = {row["key"]: row["problem"]["what"] for row in rows if row["problem"]}
+    return {"ok": True, "busy": list(app.engine.busy), "problems": stuck}

@@ -1,0 +1,256 @@
+"""Carrying one intent: look where that is needed, write once, and commit the outcome with what the target answered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from connectors.errors import Conflict, NeedsHuman, OutcomeUnknown, PlatformError, Refused, TryLater
+from daemon.units import Unit, pause
+from daemon.world import Want
+from mapping.capability import Act
+from mapping.identity import Match, Suggestion
+from mapping.record import Observation, Record
+from mapping.wish import Settled, Stuck, Waits, Write
+from state import accounts, ledger, links, outbox
+from state.database import Tx
+from state.outbox import Intent
+
+log = structlog.get_logger()
+
+_STEPS = 8
+"""How many looks and writes one intent may need in one go."""
+
+
+def put(tx: Tx, now: int, want: Want) -> int | None:
+    """Put a wish into the outbox; gives the number of its intent, None if nothing is new."""
+    return outbox.put(
+        tx,
+        route=want.route.name,
+        connection=want.route.target.connection,
+        kind=want.kind,
+        entity=want.entity,
+        source=want.source.id,
+        wish=want.wish,
+        now=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    write: Write
+
+
+@dataclass(frozen=True, slots=True)
+class _Send:
+    write: Write
+    attempt: int
+
+
+class Carrier:
+    """Carries one intent: look where that is needed, write, and commit the outcome with the target's answer."""
+
+    def __init__(self, unit: Unit, intent: Intent) -> None:
+        self.unit = unit
+        self.app = unit.app
+        self.intent = intent
+        self.connector = unit.app.connectors[intent.connection]
+        self.looked = False
+        self.conflicts = 0
+
+    async def carry(self) -> bool:
+        """Gives whether the target now holds what was wanted. Raises NeedsHuman, which stops the connection."""
+        for _ in range(_STEPS):
+            step = await self.unit.commit(self._prepare, "push.prepare")
+            if step is None:
+                return self.intent.state == "done"
+            if isinstance(step, _Look):
+                if not await self._look(step.write):
+                    return False
+            elif await self._write(step):
+                return True
+            elif self.intent.state != "open":
+                return False
+        return False
+
+    def _prepare(self, tx: Tx) -> _Look | _Send | None:
+        """Decide the next move on the newest wish; None when there is none for now."""
+        intent = outbox.get(tx, self.intent.id)
+        route = self.app.world.routes.get(self.intent.route)
+        if intent is None or intent.state not in {"open", "waiting"} or route is None:
+            return self._stay(intent)
+        self.intent = intent
+        want = Want(route, intent.kind, intent.entity, ledger.get(tx, intent.source), intent.wish)
+        step, held = self.app.world.step(tx, want)
+        if intent.doubt_since is not None and not self.looked:
+            return _Look(step if isinstance(step, Write) else self._lost(intent, held))
+        if isinstance(step, Settled):
+            outbox.done(tx, intent, now=self.app.ms(), note=step.why)
+            return self._end("done")
+        if isinstance(step, Waits):
+            return self._wait(tx, want, step)
+        if isinstance(step, Stuck):
+            outbox.park(tx, intent, problem=step.why)
+            return self._end("parked")
+        return self._create(tx, want, step) if step.ref is None else self._begin(tx, intent, step)
+
+    def _lost(self, intent: Intent, held: Record | None) -> Write:
+        return Write(
+            intent.kind, Act.UPDATE, held.ref if held else None, intent.wish.fields, intent.wish.mark, held={}
+        )
+
+    def _create(self, tx: Tx, want: Want, write: Write) -> _Look | _Send | None:
+        """A record has to be made, unless it is there already: no platform offers idempotency keys."""
+        spec = self.app.world.spec(want.route.target.connection, want.kind)
+        found = self.app.world.identify(tx, want)
+        if isinstance(found, Match):
+            links.join(tx, want.source, found.record, found.how, now=self.app.ms())
+            self.intent = replace(self.intent, entity=ledger.get(tx, want.source.id).entity)
+            return self._prepare(tx)
+        if not self.looked and any(write.fields.get(name) for name in spec.unique):
+            return _Look(write)
+        if isinstance(found, Suggestion):
+            outbox.park(tx, self.intent, problem=self._suggest(want, found))
+            return self._end("parked")
+        if self.conflicts:
+            outbox.park(
+                tx, self.intent, problem="the target says that it exists, and shows no record of ours"
+            )
+            return self._end("parked")
+        if self.intent.doubt_since is not None:
+            settled = self.intent.doubt_since + self.app.settle_ms
+            if self.app.ms() < settled:
+                outbox.later(
+                    tx, self.intent, due_at=settled, problem="it may still be under way there: looking again"
+                )
+                return self._end("later")
+            outbox.settle_doubt(tx, self.intent)
+        return self._begin(tx, self.intent, write)
+
+    def _suggest(self, want: Want, found: Suggestion) -> str:
+        source, target = want.source, want.route.target.connection
+        commands = "; ".join(
+            f"bookferry link {source.connection} {source.kind.one} {source.ref} {target} {record.ref}"
+            for record in found.records[:3]
+        )
+        return f"{found.why}: it may be somebody else. If it is the same {source.kind.one}: {commands}"
+
+    def _begin(self, tx: Tx, intent: Intent, write: Write) -> _Send:
+        outbox.settle_doubt(tx, intent)
+        return _Send(write, outbox.begin(tx, intent, write, now=self.app.ms()))
+
+    def _wait(self, tx: Tx, want: Want, step: Waits) -> _Look | _Send | None:
+        outbox.wait(tx, self.intent, problem=step.why)
+        for needed in self.app.world.people_first(tx, want.route, want.source, want.wish):
+            put(tx, self.app.ms(), needed)
+        return self._end("waiting")
+
+    def _stay(self, intent: Intent | None) -> _Look | _Send | None:
+        return self._end(intent.state if intent else "done")
+
+    def _end(self, state: str) -> _Look | _Send | None:
+        """There is no next move."""
+        self.intent = replace(self.intent, state=state)
+        return None
+
+    async def _look(self, write: Write) -> bool:
+        """Look at the target before writing. Gives whether the way is clear to go on."""
+        try:
+            found = await self.connector.find(write)
+        except Refused as error:
+            await self._settle(partial(outbox.park, intent=self.intent, problem=error.sentence), "push.park")
+            return False
+        except PlatformError as error:
+            await self._put_off(error)
+            if isinstance(error, NeedsHuman):
+                raise
+            return False
+        self.looked = True
+        await self._settle(lambda tx: self._saw(tx, found), "push.looked")
+        return True
+
+    def _saw(self, tx: Tx, found: list[Observation]) -> None:
+        account = accounts.get(tx, self.intent.connection)
+        region = account.country if account else None
+        ledger.observe(tx, self.intent.connection, self.intent.kind, found, now=self.app.ms(), region=region)
+        if found and self.intent.doubt_since is not None:
+            outbox.settle_doubt(tx, self.intent)
+
+    async def _write(self, step: _Send) -> bool:
+        """One call. The outcome is committed together with what the answer shows, so that the echo finds nothing new."""
+        self.looked = False
+        try:
+            seen = await self.connector.write(step.write)
+        except PlatformError as error:
+            await self._failed(step, error)
+            if isinstance(error, NeedsHuman):
+                raise
+            return False
+        await self._settle(lambda tx: self._done(tx, step, seen), "push.done")
+        self.app.metrics.write(self.intent.connection, "done")
+        log.info(
+            "pushed", route=self.intent.route, act=step.write.act.value, kind=self.intent.kind.value, target=seen.ref,
+            loud=step.write.loud,
+        )  # fmt: skip
+        self.intent = replace(self.intent, state="done")
+        return True
+
+    def _done(self, tx: Tx, step: _Send, seen: Observation) -> None:
+        intent, now = self.intent, self.app.ms()
+        account = accounts.get(tx, intent.connection)
+        ledger.observe(
+            tx,
+            intent.connection,
+            intent.kind,
+            [seen],
+            now=now,
+            region=account.country if account else None,
+            intent=intent.id,
+        )
+        target = ledger.find(tx, intent.connection, intent.kind, seen.ref)
+        if target is not None:
+            links.join(tx, ledger.get(tx, intent.source), target, "written", now=now)
+        outbox.end_attempt(tx, step.attempt, outcome="done", now=now, target=seen.ref)
+        outbox.done(tx, intent, now=now)
+
+    async def _failed(self, step: _Send, error: PlatformError) -> None:
+        now = self.app.ms()
+        outcome = {OutcomeUnknown: "unknown", Conflict: "conflict", Refused: "refused"}.get(
+            type(error), "later"
+        )
+        self.app.metrics.write(self.intent.connection, outcome)
+        log.warning("not_pushed", route=self.intent.route, outcome=outcome, problem=error.sentence)
+
+        def note(tx: Tx) -> None:
+            outbox.end_attempt(tx, step.attempt, outcome=outcome, now=now, detail=error.sentence)
+            if isinstance(error, Conflict) and self.conflicts == 0 and step.write.ref is None:
+                outbox.later(tx, self.intent, due_at=now, problem=error.sentence)
+                self.conflicts += 1
+            elif isinstance(error, Refused):
+                outbox.park(tx, self.intent, problem=_complaint(error))
+                self._end("parked")
+            elif isinstance(error, OutcomeUnknown):
+                outbox.later(tx, self.intent, due_at=now, problem=error.sentence, doubt_since=now)
+            else:
+                self._later(tx, error)
+
+        await self._settle(note, f"push.{outcome}")
+
+    async def _put_off(self, error: PlatformError) -> None:
+        await self._settle(lambda tx: self._later(tx, error), "push.later")
+
+    def _later(self, tx: Tx, error: PlatformError) -> None:
+        due = self.app.ms() + pause(self.intent.failures)
+        if isinstance(error, TryLater) and error.retry_at:
+            due = max(due, error.retry_at)
+        outbox.later(tx, self.intent, due_at=due, problem=error.sentence)
+        self._end("later")
+
+    async def _settle(self, fn: Callable[[Tx], object], label: str) -> None:
+        await self.unit.commit(fn, label)
+
+
+def _complaint(error: Refused) -> str:
+    fields = "; ".join(f"{name}: {said}" for name, said in error.fields.items())
+    return f"{error.sentence} ({fields})" if fields else error.sentence

@@ -1,0 +1,140 @@
+"""``inbox:<connection>``: read the webhooks that were stored. A telling one is an observation, a thin one is fetched."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from connectors.errors import PlatformError, Refused
+from daemon.units import Unit, pause
+from mapping.model import Kind
+from mapping.record import Event, Observation
+from state import accounts, inbox, ledger
+from state.database import Tx
+from state.inbox import Delivery
+
+log = structlog.get_logger()
+
+_BATCH = 200
+_FETCHES = 8
+"""How many records are fetched at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    delivery: Delivery
+    event: Event
+
+
+async def read(unit: Unit, name: str) -> None:
+    """Read all that is due, oldest first."""
+    app = unit.app
+    altered = False
+    while batch := await app.db.read(lambda tx: inbox.due(tx, name, app.ms(), _BATCH)):
+        altered |= await _read_batch(unit, name, batch)
+    unit.next_due = await app.db.read(lambda tx: inbox.next_due(tx, name))
+    if altered:
+        app.kick_targets(name)
+
+
+async def _read_batch(unit: Unit, name: str, batch: list[Delivery]) -> bool:
+    events, broken = _events(unit, name, batch)
+    telling = [item for item in events if item.event.observation]
+    thin = [item for item in events if not item.event.observation]
+    altered, poll = await unit.commit(
+        lambda tx: _store(tx, unit.app.ms(), name, telling, broken), "inbox.read"
+    )
+    if poll:
+        unit.app.engine.kick(f"pull:{name}")
+    by_record: dict[tuple[Kind, str], list[_Read]] = {}
+    for item in thin:
+        if item.event.kind and item.event.ref:
+            by_record.setdefault((item.event.kind, item.event.ref), []).append(item)
+    gate = asyncio.Semaphore(_FETCHES)
+
+    async def one(kind: Kind, ref: str, items: list[_Read]) -> bool:
+        async with gate:
+            return await _fetch(unit, name, kind, ref, items)
+
+    fetched = await asyncio.gather(*(one(kind, ref, items) for (kind, ref), items in by_record.items()))
+    return altered or any(fetched)
+
+
+def _events(unit: Unit, name: str, batch: list[Delivery]) -> tuple[list[_Read], list[tuple[Delivery, str]]]:
+    connector = unit.app.connectors[name]
+    events, broken = [], []
+    for delivery in batch:
+        try:
+            event = connector.read_event(delivery.headers, delivery.body, delivery.received_at)
+            events.append(_Read(delivery, event))
+        except ValueError as error:
+            broken.append((delivery, str(error)))
+    return events, broken
+
+
+def _store(
+    tx: Tx, now: int, name: str, telling: list[_Read], broken: list[tuple[Delivery, str]]
+) -> tuple[bool, bool]:
+    account = accounts.get(tx, name)
+    altered, poll = False, False
+    for item in telling:
+        seen, event = item.event.observation, item.event
+        if seen is None:
+            continue
+        stored = ledger.observe(
+            tx, name, seen.kind, [seen], now=now, region=account.country if account else None
+        )
+        altered |= stored.altered
+        poll |= bool(stored.suspicious) or (event.poll and stored.altered)
+        note = "not believed by itself: it leads back from a settled status" if stored.suspicious else None
+        inbox.finish(
+            tx,
+            item.delivery.id,
+            state="done",
+            event=event.name,
+            kind=seen.kind.value,
+            ref=seen.ref,
+            note=note,
+        )
+    for delivery, problem in broken:
+        inbox.finish(tx, delivery.id, state="parked", note=problem)
+    return altered, poll
+
+
+async def _fetch(unit: Unit, name: str, kind: Kind, ref: str, items: list[_Read]) -> bool:
+    app = unit.app
+    try:
+        seen = await app.connectors[name].fetch(kind, ref)
+    except Refused as error:
+        await unit.commit(partial(_end, items=items, state="parked", note=error.sentence), "inbox.refused")
+        return False
+    except PlatformError as error:
+        due = getattr(error, "retry_at", None) or app.ms() + pause(items[0].delivery.failures)
+        await unit.commit(partial(_again, items=items, due=due, note=error.sentence), "inbox.later")
+        return False
+    return await unit.commit(lambda tx: _fetched(tx, app.ms(), name, seen, items), "inbox.fetched")
+
+
+def _fetched(tx: Tx, now: int, name: str, seen: Observation | None, items: list[_Read]) -> bool:
+    if seen is None:
+        # "Returns a null result": missing access and a deleted record look the same, so nothing is concluded.
+        _end(tx, items, "done", "the platform shows no such record")
+        return False
+    account = accounts.get(tx, name)
+    stored = ledger.observe(tx, name, seen.kind, [seen], now=now, region=account.country if account else None)
+    _end(tx, items, "done", None)
+    return stored.altered
+
+
+def _end(tx: Tx, items: list[_Read], state: str, note: str | None) -> None:
+    for item in items:
+        kind = item.event.kind.value if item.event.kind else None
+        inbox.finish(
+            tx, item.delivery.id, state=state, event=item.event.name, kind=kind, ref=item.event.ref, note=note
+        )
+
+
+def _again(tx: Tx, items: list[_Read], due: int, note: str) -> None:
+    for item in items:
+        inbox.later(tx, item.delivery.id, due_at=due, note=note)

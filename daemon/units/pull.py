@@ -1,0 +1,158 @@
+"""``pull:<connection>``: read what a platform lists, page by page; each page and its cursor in one transaction."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from connectors.errors import BadAnswer
+from daemon.units import Unit
+from mapping.model import Booking, Kind, Status, iso
+from mapping.record import Coverage, Observation, Page, Record, Via
+from state import accounts, cursors, ledger
+from state.cursors import StreamCursor
+from state.database import Tx
+from state.ledger import Stored
+
+log = structlog.get_logger()
+
+_SEEN_MISSING = 2
+"""In how many listings in a row a record must be missing before that proves anything."""
+_LOOKED_THROUGH = 5_000
+
+
+@dataclass(slots=True)
+class Walk:
+    """What one walk through a listing did."""
+
+    new: int = 0
+    changed: int = 0
+    rejected: int = 0
+
+
+async def pull(unit: Unit, name: str) -> None:
+    """Read all streams of a connection, in their order. Each failing stream stops only itself."""
+    app = unit.app
+    connector = app.connectors[name]
+    account = await connector.account()
+    platform = app.world.platform(name).name
+    await unit.commit(lambda tx: accounts.remember(tx, name, platform, account), "pull.account")
+    failed: Exception | None = None
+    altered = 0
+    for kind in connector.streams:
+        try:
+            walk = await _walk(unit, name, kind)
+            altered += walk.new + walk.changed
+        except BadAnswer as error:
+            log.warning("bad_listing", connection=name, kind=kind.value, problem=error.sentence)
+            failed = error
+    app.metrics.changes(name, altered)
+    app.kick_targets(name)
+    if failed is not None:
+        raise failed
+
+
+async def _walk(unit: Unit, name: str, kind: Kind) -> Walk:
+    app, walk = unit.app, Walk()
+    connector = app.connectors[name]
+    cursor = await unit.commit(lambda tx: cursors.stream(tx, name, kind), "pull.cursor")
+    resumed = cursor.position is not None
+    while True:
+        try:
+            page = await connector.pull(kind, cursor.position)
+        except BadAnswer:
+            if not resumed:
+                raise
+            # A position kept over a restart may have grown stale; reading again from the start changes nothing.
+            resumed, stale = False, cursor
+            cursor = await unit.commit(partial(_anew, name=name, kind=kind, cursor=stale), "pull.restart")
+            continue
+        resumed = False
+        store = partial(_store, now=app.ms(), name=name, kind=kind, cursor=cursor, page=page, walk=walk)
+        cursor = await unit.commit(store, "pull.page")
+        if page.next is None:
+            log.debug(
+                "pulled",
+                connection=name,
+                kind=kind.value,
+                rows=cursor.rows,
+                new=walk.new,
+                changed=walk.changed,
+            )
+            return walk
+
+
+def _anew(tx: Tx, name: str, kind: Kind, cursor: StreamCursor) -> StreamCursor:
+    cursors.restart(tx, cursor)
+    return cursors.stream(tx, name, kind)
+
+
+def _store(
+    tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, page: Page, walk: Walk
+) -> StreamCursor:
+    account = accounts.get(tx, name)
+    stored = ledger.observe(
+        tx, name, kind, page.observations, now=now, region=account.country if account else None
+    )
+    shown = [observation.ref for observation in page.observations]
+    walk.rejected += ledger.reject(tx, name, page.rejected, now=now)
+    ledger.understood(tx, name, kind, shown)
+    cursor = cursors.advance(tx, cursor, page, shown + [row.ref for row in page.rejected], now=now)
+    if page.next is None:
+        stored.changed += _conclude(tx, now, name, kind, cursor, page)
+    _count(walk, stored)
+    return cursor
+
+
+def _count(walk: Walk, stored: Stored) -> None:
+    walk.new += stored.new
+    walk.changed += stored.changed
+
+
+def _conclude(tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, page: Page) -> int:
+    """What a finished walk proves of the records that it did not show. Gives how many were concluded to be cancelled.
+
+    Absence is no cancellation unless the listing would have shown the record, twice in a row, and unless it is a rare
+    case among many: a list that lost a tenth of its rows at once, or all of them, is not believed.
+    """
+    missing = _missing(tx, cursor, page)
+    expected = cursor.rows + len(missing)
+    if missing and (cursor.rows == 0 or len(missing) > max(1, expected // 10)):
+        cursors.set_doubt(
+            tx,
+            cursor,
+            f"{len(missing)} of {expected} {kind.value} are missing from the list at once: nothing is concluded from that."
+            " If they were really cancelled, cancel them at the target by hand; otherwise the next lists show them again.",
+        )
+        return 0
+    cursors.set_doubt(tx, cursor, None)
+    gone = [record for record in missing if _noted(tx, record) >= _SEEN_MISSING]
+    seen = [_absent(record, page) for record in gone]
+    return ledger.observe(tx, name, kind, seen, now=now).changed
+
+
+def _missing(tx: Tx, cursor: StreamCursor, page: Page) -> list[Record]:
+    coverage = page.coverage
+    if coverage == Coverage():
+        return []
+    starts = coverage.starts_from
+    records = ledger.not_shown(
+        tx,
+        cursor.stream,
+        cursor.walk,
+        asked_before=page.asked_at,
+        starts_from=None if starts is None else iso(datetime.fromtimestamp(starts / 1000, UTC)),
+        limit=_LOOKED_THROUGH,
+    )
+    return [record for record in records if coverage.shows(record.fields)]
+
+
+def _noted(tx: Tx, record: Record) -> int:
+    ledger.set_missing(tx, record.id, record.missing + 1)
+    return record.missing + 1
+
+
+def _absent(record: Record, page: Page) -> Observation:
+    fields = Booking(status=Status.CANCELLED, status_word="(left the list)")
+    return Observation(record.kind, record.ref, fields, b'{"absent":true}', page.asked_at, Via.ABSENCE)

@@ -1,0 +1,172 @@
+"""``push:<connection>``: decide what a target is to hold, then send it, one task an entity, many entities at once."""
+
+import asyncio
+from collections import Counter
+
+import structlog
+
+from daemon.units import Unit
+from daemon.units.carry import Carrier, put
+from daemon.world import Want, World
+from mapping.config import Route
+from mapping.model import Kind
+from mapping.record import Record
+from mapping.wish import Settled, Skip, Stuck, Wish
+from state import cursors, ledger, outbox
+from state.cursors import RouteState
+from state.database import Tx
+from state.outbox import Intent
+
+log = structlog.get_logger()
+
+_DECIDED_AT_ONCE = 200
+_SENT_AT_ONCE = 64
+_SIDE_BY_SIDE = 8
+_TRIES = 5
+"""How often one intent is taken up in one run of the unit."""
+
+
+async def push(unit: Unit, name: str) -> None:
+    """Decide everything first, then carry it out."""
+    app = unit.app
+    routes = app.world.routes_into(name)
+    if not routes:
+        return
+    more = True
+    while more:
+        more, unread = await unit.commit(
+            lambda tx: _decide(tx, app.ms(), app.world, name, routes), "push.decide"
+        )
+        for key in unread:
+            app.engine.kick(f"pull:{key}")
+        if name in unread:
+            return
+    await _send(unit, name)
+    unit.next_due = await app.db.read(lambda tx: outbox.next_due(tx, name))
+
+
+def _unread(tx: Tx, name: str, routes: list[Route]) -> set[str]:
+    """The connections of these routes whose lists were never walked to the end."""
+    wanted = {(name, route.target.kind) for route in routes} | {(name, Kind.PEOPLE) for _ in routes}
+    wanted |= {(route.source.connection, route.source.kind) for route in routes}
+    return {
+        connection for connection, kind in wanted if cursors.stream(tx, connection, kind).finished_at is None
+    }
+
+
+def _decide(tx: Tx, now: int, world: World, name: str, routes: list[Route]) -> tuple[bool, set[str]]:
+    """Decide on the next changes of all routes; intents and cursors in one transaction.
+
+    Gives whether there are more, and which connections have to be read first: who is known at the target decides who
+    has to be made, so nothing is decided before it was read once.
+    """
+    outbox.recover(tx, name, now=now)
+    unread = _unread(tx, name, routes)
+    if name in unread:
+        return False, unread
+    read = [route for route in routes if route.source.connection not in unread]
+    more = [_decide_some(tx, now, world, route) for route in read]
+    _wake(tx, now, name)
+    return any(more), unread
+
+
+def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
+    state = cursors.route(tx, route.name)
+    if not state.armed:
+        if route.since is None:
+            return False
+        state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
+    records, position = changed(tx, route, state, _DECIDED_AT_ONCE)
+    for record in records:
+        decide_record(tx, now, world, route, record)
+    cursors.move_route(tx, route.name, position)
+    return state.position < position < ledger.journal_end(tx)
+
+
+def changed(tx: Tx, route: Route, state: RouteState, limit: int) -> tuple[list[Record], int]:
+    """The records that a route has to look at next: changed ones, and bookings whose person changed."""
+    source = route.source
+    follows_people = source.kind is not Kind.PEOPLE and any(
+        path.startswith("person.") for path in _paths(route)
+    )
+    kinds = [source.kind, Kind.PEOPLE] if follows_people else [source.kind]
+    found, position = ledger.changed_after(tx, source.connection, kinds, state.position, limit)
+    records = [record for record in found if record.kind is source.kind]
+    people = [record.ref for record in found if record.kind is not source.kind]
+    if people and source.kind is Kind.BOOKINGS:
+        known = {record.id for record in records}
+        naming = ledger.naming_person(tx, source.connection, people)
+        records += [record for record in naming if record.id not in known]
+    return records, position
+
+
+def _paths(route: Route) -> list[str]:
+    expressions = [route.when, *route.set.values()]
+    return [path for expression in expressions for path in getattr(expression, "paths", ())]
+
+
+def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) -> None:
+    """Put what a route wants for a record into the outbox, or take back what it no longer wants."""
+    wanted = world.wish_of(tx, route, record)
+    if isinstance(wanted, Skip):
+        outbox.drop(
+            tx, route=route.name, kind=route.target.kind, entity=record.entity, why=wanted.why, now=now
+        )
+        return
+    if isinstance(wanted, Stuck):
+        _park_undecided(tx, now, world, route, record, wanted)
+        return
+    for want in world.wants(tx, route, record, wanted):
+        step, _ = world.step(tx, want)
+        if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
+            if outbox.sent(tx, route.name, want.kind, want.entity) is not None and not want.wish.only_create:
+                outbox.delivered(tx, route.name, want.kind, want.entity, want.wish, now=now)
+            continue
+        put(tx, now, want)
+
+
+def _park_undecided(tx: Tx, now: int, world: World, route: Route, record: Record, stuck: Stuck) -> None:
+    empty = Wish(fields={}, mark=world.mark(tx, record), why=stuck.why)
+    put(tx, now, Want(route, route.target.kind, record.entity, record, empty))
+    pending = outbox.unfinished(tx, route.name, route.target.kind, record.entity)
+    if pending is not None:
+        outbox.park(tx, pending, problem=stuck.why)
+
+
+def _wake(tx: Tx, now: int, name: str) -> None:
+    for intent in outbox.in_state(tx, "waiting", name):
+        outbox.wake(tx, intent, now=now)
+
+
+async def _send(unit: Unit, name: str) -> None:
+    """Send what is due, people before the bookings that need them, until nothing more is due."""
+    app = unit.app
+    gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+    tried: Counter[int] = Counter()
+
+    async def one(intents: list[Intent]) -> None:
+        async with gate:
+            for intent in intents:
+                await Carrier(unit, intent).carry()
+
+    while True:
+        due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
+        due = [intent for intent in due if tried[intent.id] < _TRIES]
+        people = [intent for intent in due if intent.kind is Kind.PEOPLE]
+        batch = people or due
+        if not batch:
+            return
+        tried.update(intent.id for intent in batch)
+        entities: dict[tuple[Kind, int], list[Intent]] = {}
+        for intent in batch:
+            entities.setdefault((intent.kind, intent.entity), []).append(intent)
+        await _all([asyncio.create_task(one(intents)) for intents in entities.values()])
+        if people:
+            await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
+
+
+async def _all(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for all, then raise the first thing that stops the whole connection."""
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

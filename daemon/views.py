@@ -1,0 +1,141 @@
+"""Pure looks at the store: what ``status`` and ``parked`` show, here and on the status page."""
+
+from collections import Counter
+from typing import Any
+
+from daemon.world import World
+from mapping.config import Route
+from state import cursors, inbox, ledger, outbox, overview, tokens, units
+from state.database import Tx
+
+_OPEN = ("open", "waiting", "sending", "parked")
+
+
+def status(world: World, tx: Tx, now: int) -> dict[str, Any]:
+    """Connections, routes, freshness, and what is parked with what to do about it."""
+    waiting = parked(world, tx)
+    return {
+        "now": now,
+        "connections": [_connection(world, tx, name) for name in world.config.connections],
+        "routes": [_route(tx, route) for route in world.config.routes],
+        "parked": waiting,
+        "healthy": not waiting and not needs_human(tx),
+    }
+
+
+def needs_human(tx: Tx) -> bool:
+    """Whether a connection stands still until somebody acts."""
+    return any((row["problem"] or {}).get("remedy") for row in units.every(tx))
+
+
+def _connection(world: World, tx: Tx, name: str) -> dict[str, Any]:
+    account = world.account(tx, name)
+    held = {
+        row["key"].partition(":")[0]: row for row in units.every(tx) if row["key"].partition(":")[2] == name
+    }
+    streams = [row for row in overview.streams(tx) if row["connection"] == name]
+    hooks = {row["state"]: row for row in inbox.counts(tx) if row["connection"] == name}
+    return {
+        "name": name,
+        "platform": world.platform(name).title,
+        "account": {"id": account.id, "name": account.name} if account else None,
+        "units": {
+            sort: {key: row[key] for key in ("last_started", "last_ok", "next_due", "failures", "problem")}
+            for sort, row in sorted(held.items())
+        },
+        "streams": [
+            {
+                "kind": row["kind"],
+                "records": row["records"],
+                "read_at": row["finished_at"],
+                "reading": bool(row["walking"]),
+                "doubt": row["doubt"],
+            }
+            for row in streams
+        ],
+        "webhooks": {
+            "received": sum(row["n"] for row in hooks.values()),
+            "last": max((row["last"] for row in hooks.values()), default=None),
+            **{
+                state: hooks[state]["n"] if state in hooks else 0
+                for state in ("new", "done", "ignored", "parked")
+            },
+            "sealed_secrets": len(tokens.names(tx, f"hook:{name}:")),
+        },
+    }
+
+
+def _route(tx: Tx, route: Route) -> dict[str, Any]:
+    state = cursors.route(tx, route.name)
+    counted: Counter[str] = Counter()
+    for row in outbox.counts(tx):
+        if row["route"] == route.name:
+            counted[row["state"]] += row["n"]
+    return {
+        "name": route.name,
+        "from": str(route.source),
+        "to": str(route.target),
+        "notify": route.notify.value,
+        "armed_at": state.armed_at,
+        "since": route.since.isoformat() if route.since else None,
+        "baseline": state.baseline,
+        "behind": ledger.journal_end(tx) - state.position if state.armed else None,
+        "intents": {name: counted[name] for name in (*_OPEN, "done", "dismissed")},
+    }
+
+
+def parked(world: World, tx: Tx) -> list[dict[str, Any]]:
+    """Everything that waits for a human, each with a number for ``retry`` and ``dismiss`` and what to do."""
+    rows: list[dict[str, Any]] = [
+        {
+            "id": str(intent.id),
+            "what": "write",
+            "where": intent.connection,
+            "kind": intent.kind.value,
+            "record": _source(tx, intent.source),
+            "route": intent.route,
+            "since": intent.created_at,
+            "problem": intent.problem or "",
+            "remedy": _remedy(world, intent.route, intent.id),
+        }
+        for intent in outbox.in_state(tx, "parked")
+    ]
+    rows += [
+        {
+            "id": f"w{row['id']}",
+            "what": "webhook",
+            "where": row["connection"],
+            "kind": row["event"] or "",
+            "record": row["ref"] or "",
+            "route": None,
+            "since": row["received_at"],
+            "problem": row["note"] or "",
+            "remedy": f"bookferry retry w{row['id']} reads it again; the next poll shows the record anyway",
+        }
+        for row in inbox.parked(tx)
+    ]
+    return rows + [
+        {
+            "id": f"r{row['id']}",
+            "what": "row",
+            "where": row["connection"],
+            "kind": row["kind"],
+            "record": row["ref"],
+            "route": None,
+            "since": row["first_at"],
+            "problem": row["reason"],
+            "remedy": f"correct it on the platform (the next poll reads it), or: bookferry dismiss r{row['id']}",
+        }
+        for row in overview.rejected(tx)
+    ]
+
+
+def _source(tx: Tx, number: int) -> str:
+    record = ledger.get(tx, number)
+    return f"{record.connection} {record.kind.one} {record.ref}"
+
+
+def _remedy(world: World, route: str, number: int) -> str:
+    if route not in world.routes:
+        return f"its route is no longer in the configuration: bookferry dismiss {number}"
+    return f"correct the record or the route, then: bookferry retry {number}; or give it up: bookferry dismiss {number}"

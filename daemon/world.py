@@ -1,0 +1,177 @@
+"""What the decisions look at, gathered from the store: read-only, so that ``plan`` sees exactly what a push sees."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mapping.capability import KindSpec, People, Platform
+from mapping.config import Config, Route
+from mapping.decide import Case, next_step, person_wish, wish
+from mapping.expr import ExpressionError, record_scope
+from mapping.identity import Match, Suggestion, keys_of, match, origin_mark
+from mapping.model import Kind, Status
+from mapping.record import Account, Record
+from mapping.wish import Skip, Step, Stuck, Wish
+from state import accounts, cursors, ledger, links, outbox
+from state.database import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A wish with its place: what the outbox stores as an intent."""
+
+    route: Route
+    kind: Kind
+    entity: int
+    source: Record
+    wish: Wish
+
+
+class World:
+    """The configuration together with what the platforms declare."""
+
+    def __init__(self, config: Config, platforms: dict[str, Platform]) -> None:
+        self.config = config
+        self.platforms = platforms
+        self.routes = {route.name: route for route in config.routes}
+
+    def platform(self, connection: str) -> Platform:
+        """The platform of a connection."""
+        return self.platforms[self.config.connections[connection].platform]
+
+    def spec(self, connection: str, kind: Kind) -> KindSpec:
+        """What a connection can do with a kind."""
+        return self.platform(connection).kinds[kind]
+
+    def routes_into(self, connection: str) -> list[Route]:
+        """The routes that write to a connection."""
+        return [route for route in self.config.routes if route.target.connection == connection]
+
+    def targets_of(self, connection: str) -> set[str]:
+        """The connections that may have to be written to when this one changed: its targets, and itself."""
+        near = {
+            route.target.connection for route in self.config.routes if route.source.connection == connection
+        }
+        return near | ({connection} if self.routes_into(connection) else set())
+
+    def account(self, tx: Tx, connection: str) -> Account | None:
+        """Whom a connection belongs to."""
+        return accounts.get(tx, connection)
+
+    def region(self, tx: Tx, connection: str) -> str | None:
+        """The default region of a connection's phone numbers."""
+        account = self.account(tx, connection)
+        return account.country if account else None
+
+    def mark(self, tx: Tx, record: Record) -> str:
+        """The origin mark of a source record."""
+        account = self.account(tx, record.connection)
+        platform = self.platform(record.connection).name
+        return origin_mark(platform, account.id if account else record.connection, record.kind, record.ref)
+
+    def person_of(self, tx: Tx, record: Record) -> Record | None:
+        """The first person that a booking or a review is about, where they are known."""
+        refs = record.fields.get("people") or (
+            [record.fields["person"]] if record.fields.get("person") else []
+        )
+        return ledger.find(tx, record.connection, Kind.PEOPLE, refs[0]) if refs else None
+
+    def wish_of(self, tx: Tx, route: Route, record: Record) -> Wish | Skip | Stuck:
+        """What a route wants for a source record."""
+        state = cursors.route(tx, route.name)
+        target = route.target
+        person = self.person_of(tx, record)
+        held = ledger.of_entity(tx, record.entity, target.connection, target.kind)
+        pending = outbox.unfinished(tx, route.name, target.kind, record.entity)
+        in_flight = pending is not None and (pending.state == "sending" or pending.doubt_since is not None)
+        try:
+            case = Case(
+                route=route,
+                source=record,
+                target=self.spec(target.connection, target.kind),
+                mark=self.mark(tx, record),
+                cutover=state.cutover or 0,
+                scope=record_scope(
+                    record.kind,
+                    record.fields,
+                    person.fields if person else None,
+                    connection=record.connection,
+                    ref=record.ref,
+                    tables=self.config.lookups,
+                ),
+                person=person.fields if person else None,
+                region=self.region(tx, record.connection),
+                known_before=ledger.last_change(tx, record.id) <= state.baseline,
+                over_before=record.status is Status.COMPLETED
+                and ledger.status_known_at(tx, record.id, state.baseline),
+                delivered=held is not None or in_flight,
+            )
+            return wish(case)
+        except ExpressionError as error:
+            return Stuck(f"an expression of the route fails on it: {error}")
+
+    def wants(self, tx: Tx, route: Route, record: Record, wanted: Wish) -> list[Want]:
+        """A wish with the people that it needs first, where they are known and do not exist at the target yet."""
+        own = Want(route, route.target.kind, record.entity, record, wanted)
+        return [*self.people_first(tx, route, record, wanted), own]
+
+    def people_first(self, tx: Tx, route: Route, record: Record, wanted: Wish) -> list[Want]:
+        """Wishes for the people whom a booking needs at the target and who are not there."""
+        target = route.target.connection
+        if self.spec(target, route.target.kind).people is not People.LINKED or wanted.ended:
+            return []
+        spec, region = self.spec(target, Kind.PEOPLE), self.region(tx, record.connection)
+        return [
+            Want(
+                route,
+                Kind.PEOPLE,
+                person.entity,
+                person,
+                person_wish(person, spec, self.mark(tx, person), f"needed by booking {record.ref}", region),
+            )
+            for person in self._people(tx, record.connection, wanted.people)
+            if ledger.of_entity(tx, person.entity, target, Kind.PEOPLE) is None
+        ]
+
+    def _people(self, tx: Tx, connection: str, refs: Iterable[str]) -> list[Record]:
+        found = (ledger.find(tx, connection, Kind.PEOPLE, ref) for ref in refs)
+        return [person for person in found if person is not None]
+
+    def step(self, tx: Tx, want: Want) -> tuple[Step, Record | None]:
+        """The write that is missing for a wish, and the target's record as last seen."""
+        target = want.route.target.connection
+        held = ledger.of_entity(tx, want.entity, target, want.kind)
+        step = next_step(
+            want.wish,
+            want.kind,
+            self.spec(target, want.kind),
+            held,
+            outbox.sent(tx, want.route.name, want.kind, want.entity),
+            self.people_there(tx, want),
+            self.region(tx, target),
+        )
+        return step, held
+
+    def people_there(self, tx: Tx, want: Want) -> tuple[str, ...] | None:
+        """The target's ids of the people a booking is for; None while not all of them exist there."""
+        target, refs = want.route.target.connection, []
+        for ref in want.wish.people:
+            person = ledger.find(tx, want.source.connection, Kind.PEOPLE, ref)
+            there = ledger.of_entity(tx, person.entity, target, Kind.PEOPLE) if person else None
+            if there is None:
+                return None
+            refs.append(there.ref)
+        return tuple(dict.fromkeys(refs))
+
+    def identify(self, tx: Tx, want: Want) -> Match | Suggestion | None:
+        """The target's record that stands for a wish's entity though no link says so yet."""
+        target = want.route.target.connection
+        region = self.region(tx, want.source.connection)
+        keys = [key for key, _ in keys_of(want.kind, want.source.fields, region)]
+        found = [
+            (record, own)
+            for record, own in links.candidates(tx, target, want.kind, [*keys, f"mark:{want.wish.mark}"])
+            if not links.undone(tx, want.source, record)
+        ]
+        return match(
+            want.kind, want.source.fields, want.wish.mark, found, region=region, shared=links.shared(tx, keys)
+        )

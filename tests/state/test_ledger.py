@@ -1,0 +1,187 @@
+import json
+from itertools import permutations
+
+import pytest
+from seen import booking, held, journal, observe, person, poll
+
+from mapping.model import Kind
+from mapping.record import Rejected, Via
+from state import ledger
+
+B, P = Kind.BOOKINGS, Kind.PEOPLE
+
+
+class TestObserve:
+    def test_new_ones_are_stored_and_told(self, tx):
+        stored = observe(tx, booking("b1", 5, title="Gel"), booking("b2", 5))
+        assert (stored.new, stored.changed, set(stored.ids)) == (2, 0, {"b1", "b2"})
+        record = held(tx, "b1")
+        assert (record.fields, record.asked_at, record.entity) == ({"title": "Gel"}, 5, record.id)
+        (row,) = ledger.story(tx, record.id)
+        assert (row["before"], row["added"], row["via"], row["at"]) == (None, None, "poll", 1000)
+
+    @pytest.mark.parametrize("at", [4, 5, 6])
+    def test_unchanged_ones_write_nothing(self, tx, connection, at):
+        observe(tx, booking("b1", 5, title="Gel", notes=None))
+        before = connection.total_changes
+        stored = observe(tx, booking("b1", at, title="Gel", notes=None))
+        partial = observe(tx, booking("b1", at, title="Gel"))
+        assert connection.total_changes == before
+        assert not stored.altered
+        assert not partial.altered
+        assert journal(tx) == 1
+
+    def test_a_change_is_one_row_that_says_what_was(self, tx):
+        observe(tx, booking("b1", 5, title="Gel", notes="x"))
+        stored = observe(tx, booking("b1", 6, title="Cut", channel=None), intent=7)
+        assert (stored.new, stored.changed) == (0, 1)
+        row = ledger.story(tx, stored.ids["b1"])[1]
+        assert json.loads(row["before"]) == {"title": "Gel"}
+        assert json.loads(row["added"]) == ["channel"]
+        assert row["intent"] == 7
+        assert held(tx, "b1").fields == {"title": "Cut", "notes": "x", "channel": None}
+
+    def test_what_was_put_together_is_known_again_by_its_fingerprint(self, tx):
+        observe(tx, booking("b1", 5, notes="x"))
+        observe(tx, booking("b1", 6, title="Gel"))
+        whole = booking("b1", 7, title="Gel", notes="x")
+        stamp = tx.value("SELECT fingerprint FROM record")
+        assert stamp == ledger.fingerprint(tx.value("SELECT fields FROM record").encode())
+        observe(tx, whole)
+        observe(tx, booking("fresh", 7, title="Gel", notes="x"))
+        assert tx.value("SELECT fingerprint FROM record WHERE ref = 'fresh'") == stamp
+
+    @pytest.mark.parametrize("order", list(permutations(range(3))))
+    def test_any_order_of_arrival_ends_the_same(self, tx, order):
+        views = [booking("b1", at, title=f"title {at}", notes=None) for at in (1, 2, 3)]
+        for each in order:
+            observe(tx, views[each])
+        assert held(tx, "b1").fields == {"title": "title 3", "notes": None}
+        assert held(tx, "b1").asked_at == 3
+
+    def test_the_same_record_twice_in_a_page(self, tx):
+        stored = observe(tx, *(booking("b1", 5, title=title) for title in ("a", "c", "b", "c")))
+        assert (stored.new, stored.changed) == (1, 1)
+        assert held(tx, "b1").fields == {"title": "c"}
+        assert observe(tx, *(booking("b1", 6, title="c") for _ in range(3))).altered is False
+
+    def test_streams_do_not_mix(self, tx):
+        observe(tx, booking("1", 5, title="Gel"))
+        observe(tx, person("1", 5, full_name="Ann"))
+        observe(tx, booking("1", 5, title="Cut"), connection="other")
+        assert held(tx, "1").fields == {"title": "Gel"}
+        assert held(tx, "1", "other").fields == {"title": "Cut"}
+        assert held(tx, "1", kind=P).fields == {"full_name": "Ann"}
+        assert ledger.find(tx, "nobody", B, "1") is None
+
+    def test_a_hint_that_leads_back_is_not_believed_and_counted(self, tx):
+        observe(tx, booking("b1", 5, status="completed"))
+        stored = observe(tx, booking("b1", 6, Via.WEBHOOK, status="confirmed"))
+        assert (stored.suspicious, stored.altered) == (1, False)
+        assert observe(tx, booking("b1", 7, status="confirmed")).changed == 1
+
+
+class TestStalePages:
+    def test_a_page_asked_for_before_a_webhook_does_not_undo_it(self, tx):
+        observe(tx, booking("b1", 1, title="old"))
+        observe(tx, booking("b1", 10, Via.WEBHOOK, title="new"))
+        poll(tx, 8, booking("b1", 8, title="old"))
+        assert held(tx, "b1").fields == {"title": "new"}
+        assert journal(tx) == 2
+
+    def test_neither_where_the_webhook_found_nothing_new(self, tx):
+        observe(tx, booking("b1", 1, title="new"))
+        observe(tx, booking("b1", 10, Via.WEBHOOK, title="new"))
+        poll(tx, 8, booking("b1", 8, title="old"))
+        assert held(tx, "b1").fields == {"title": "new"}
+
+    @pytest.mark.parametrize("via", list(Via))
+    def test_neither_where_the_newer_sighting_was_an_unchanged_page(self, tx, via):
+        observe(tx, booking("b1", 1, title="new"))
+        poll(tx, 10, booking("b1", 10, title="new"))
+        assert held(tx, "b1").asked_at == 1
+        observe(tx, booking("b1", 8, via, title="old"))
+        assert held(tx, "b1").fields == {"title": "new"}
+        observe(tx, booking("b1", 11, via, title="newest"))
+        assert held(tx, "b1").fields == {"title": "newest"}
+
+
+class TestKeys:
+    def keys(self, tx) -> list[str]:
+        return [row["key"] for row in tx.rows("SELECT key FROM identity_key ORDER BY key")]
+
+    def test_they_follow_the_record(self, tx):
+        observe(tx, person("c1", 1, full_name="Ann", email="Ann@x.nz", phone="021 123 4567"))
+        assert self.keys(tx) == ["email:ann@x.nz", "phone:+64211234567"]
+        observe(tx, person("c1", 2, email="ann@y.nz"))
+        assert self.keys(tx) == ["email:ann@y.nz", "phone:+64211234567"]
+
+    def test_what_is_gone_is_no_key_any_more(self, tx):
+        observe(tx, person("c1", 1, full_name="Ann", email="ann@x.nz"))
+        observe(tx, person("c1", 2, full_name="Ann", email=None))
+        assert self.keys(tx) == []
+
+
+class TestRejected:
+    def row(self, ref: str = "b1", raw: bytes = b"{}") -> Rejected:
+        return Rejected(B, ref, "no start", raw)
+
+    def parked(self, tx) -> list[str]:
+        return [row["ref"] for row in tx.rows("SELECT ref FROM rejected WHERE dismissed = 0 ORDER BY ref")]
+
+    def test_parked_once_and_again_when_it_changes(self, tx, connection):
+        assert ledger.reject(tx, "salon", [self.row(), self.row("b2", b"\xff")], now=1) == 2
+        before = connection.total_changes
+        assert ledger.reject(tx, "salon", [self.row()], now=2) == 0
+        assert connection.total_changes == before
+        tx.run("UPDATE rejected SET dismissed = 1")
+        assert ledger.reject(tx, "salon", [self.row()], now=2) == 0
+        assert self.parked(tx) == []
+        assert ledger.reject(tx, "salon", [self.row(raw=b"{1}")], now=3) == 1
+        assert self.parked(tx) == ["b1"]
+
+    def test_what_is_understood_is_no_longer_parked(self, tx):
+        ledger.reject(tx, "salon", [self.row(), self.row("b2")], now=1)
+        ledger.understood(tx, "other", B, ["b1"])
+        ledger.understood(tx, "salon", P, ["b1"])
+        assert self.parked(tx) == ["b1", "b2"]
+        ledger.understood(tx, "salon", B, ["b1", "b9"])
+        assert self.parked(tx) == ["b2"]
+
+
+class TestMissing:
+    def test_counting(self, tx, connection):
+        observe(tx, booking("b1", 1))
+        ledger.set_missing(tx, 1, 2)
+        before = connection.total_changes
+        ledger.set_missing(tx, 1, 2)
+        assert connection.total_changes == before
+        assert held(tx, "b1").missing == 2
+        observe(tx, booking("b1", 2))
+        assert held(tx, "b1").missing == 0
+        assert journal(tx) == 1
+
+    def test_a_change_ends_it_too(self, tx):
+        observe(tx, booking("b1", 1))
+        ledger.set_missing(tx, 1, 1)
+        observe(tx, booking("b1", 2, title="Gel"))
+        assert held(tx, "b1").missing == 0
+
+
+class TestJournal:
+    def test_changes_are_read_in_order_each_record_once(self, tx):
+        observe(tx, booking("b1", 1), booking("b2", 1))
+        observe(tx, person("c1", 1))
+        observe(tx, booking("b1", 2, title="Gel"))
+        end = ledger.journal_end(tx)
+        assert end == 4
+        first = [row["ref"] for row in tx.rows("SELECT ref FROM record ORDER BY id")]
+        assert first == ["b1", "b2", "c1"]
+        assert [row["seq"] for row in ledger.story(tx, held(tx, "b1").id)] == [1, 4]
+
+    def test_an_empty_one_ends_at_nothing(self, tx):
+        assert ledger.journal_end(tx) == 0
+
+    def test_a_record_that_is_not_there(self, tx):
+        with pytest.raises(LookupError):
+            ledger.get(tx, 99)
