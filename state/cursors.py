@@ -71,15 +71,16 @@ def advance(tx: Tx, cursor: StreamCursor, page: Page, refs: list[str], *, now: i
     )
     if last:
         tx.run("DELETE FROM cursor_page WHERE stream = :s AND walk < :w", s=cursor.stream, w=walk)
-    return stream_by_number(tx, cursor.stream)
-
-
-def stream_by_number(tx: Tx, number: int) -> StreamCursor:
-    """The cursor of a stream that has one."""
-    row = tx.row("SELECT connection, kind FROM stream WHERE id = :s", s=number)
-    if row is None:
-        raise LookupError(f"no stream {number}")
-    return stream(tx, row["connection"], Kind(row["kind"]))
+    return StreamCursor(
+        cursor.stream,
+        walk,
+        number + 1,
+        page.next,
+        now if last else cursor.finished_at,
+        rows,
+        page.coverage if last else cursor.coverage or Coverage(),
+        cursor.doubt,
+    )
 
 
 def restart(tx: Tx, cursor: StreamCursor) -> None:

@@ -11,15 +11,12 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
-from sqlite_utils import Database as Tables
-
 from state.errors import StateError, StoreUnavailable
-from state.migrations import migrate
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -60,11 +57,12 @@ class Tx:
 
 
 class _Job:
-    __slots__ = ("error", "fn", "future", "label", "result")
+    __slots__ = ("error", "fn", "future", "label", "loop", "result")
 
     def __init__(self, fn: Callable[[Tx], Any], label: str) -> None:
         self.fn, self.label = fn, label
-        self.future: Future[Any] = Future()
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -112,7 +110,7 @@ class Database:
             raise StoreUnavailable(f"{self.path}: this store is being closed. Nothing was stored.")
         job = _Job(fn, label)
         self._jobs.put(job)
-        result: T = await asyncio.wrap_future(job.future)
+        result: T = await job.future
         return result
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
@@ -134,7 +132,7 @@ class Database:
     def _write_for_ever(self) -> None:
         try:
             connection = connect(self.path)
-            migrate(Tables(connection), self.path)
+            _migrated(connection, self.path)
         except BaseException as error:  # noqa: BLE001 - handed to the one who opened
             known = isinstance(error, StateError)
             self._ready.set_exception(
@@ -191,14 +189,20 @@ def _in_savepoint(connection: sqlite3.Connection, job: _Job) -> None:
 
 
 def _answer(batch: list[_Job]) -> None:
-    for job in batch:
-        if job.future.cancelled():
-            continue
-        with suppress(InvalidStateError):  # cancelled between the question and the answer
-            if job.error is None:
-                job.future.set_result(job.result)
-            else:
-                job.future.set_exception(job.error)
+    """Tell everybody how it went, with one wake-up for each event loop: mostly there is one."""
+    for loop in {job.loop for job in batch}:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_tell, [job for job in batch if job.loop is loop])
+
+
+def _tell(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue  # cancelled meanwhile
+        if job.error is None:
+            job.future.set_result(job.result)
+        else:
+            job.future.set_exception(job.error)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -235,7 +239,7 @@ def writing(path: Path) -> Iterator[Tx]:
     """One small transaction beside a daemon that may be running. Raises StateError."""
     try:
         with closing(connect(path)) as connection:
-            migrate(Tables(connection), path)
+            _migrated(connection, path)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield Tx(connection)
@@ -245,6 +249,14 @@ def writing(path: Path) -> Iterator[Tx]:
             connection.commit()
     except sqlite3.Error as error:
         raise unavailable(path, error) from error
+
+
+def _migrated(connection: sqlite3.Connection, path: Path) -> None:
+    from sqlite_utils import Database as Tables  # who only reads need not wait for it
+
+    from state.migrations import migrate
+
+    migrate(Tables(connection), path)
 
 
 def _escaped(path: Path) -> str:

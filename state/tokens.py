@@ -4,9 +4,6 @@ import base64
 import binascii
 import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from state.database import Tx
 from state.errors import WrongKey
 
@@ -16,6 +13,8 @@ _NONCE_BYTES = 12
 
 def new_key() -> str:
     """A new sealing key, as it is kept: base64."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     return base64.b64encode(AESGCM.generate_key(KEY_BYTES * 8)).decode()
 
 
@@ -30,7 +29,11 @@ class Box:
             raw = b""
         if len(raw) != KEY_BYTES:
             raise WrongKey("the sealing key must be 32 bytes in base64. `bookferry init` makes one.")
+        from cryptography.exceptions import InvalidTag  # slow to load, and not every command seals
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self._cipher = AESGCM(raw)
+        self._broken: tuple[type[Exception], ...] = (InvalidTag, ValueError)
 
     def seal(self, plain: bytes, where: str) -> bytes:
         """Seal a value for the row named ``where``."""
@@ -41,7 +44,7 @@ class Box:
         """Open what was sealed for this row. Raises WrongKey."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], where.encode())
-        except (InvalidTag, ValueError):  # ValueError: cut short
+        except self._broken:  # ValueError: cut short
             raise WrongKey(
                 f"the sealing key does not open {where!r}. Bring back the key that was in use (systemd credential"
                 " bookferry-key, BOOKFERRY_KEY_FILE or BOOKFERRY_KEY), or forget the sealed tokens with"

@@ -8,7 +8,7 @@ import phonenumbers
 from connectors.nicejob.platform import NOREVIEW
 from connectors.wire import instant, shown
 from mapping.model import Kind, Status
-from mapping.money import NO_CURRENCY, from_major, to_major
+from mapping.money import NO_CURRENCY, minor_units, to_major
 from mapping.normal import folded
 from mapping.record import Account
 from mapping.wish import Write
@@ -56,7 +56,11 @@ def booking(row: Mapping[str, Any]) -> dict[str, Any]:
         fields["status"] = Status.COMPLETED if row["complete"] else Status.CONFIRMED
         fields["status_word"] = "complete" if row["complete"] else "open"
     if "amount" in row:
-        fields["amount"] = None if row["amount"] is None else from_major(row["amount"], NO_CURRENCY).fields()
+        fields["amount"] = (
+            None
+            if row["amount"] is None
+            else {"minor": minor_units(row["amount"], NO_CURRENCY), "currency": NO_CURRENCY}
+        )
     return fields
 
 

@@ -241,7 +241,9 @@ class Carrier:
         await self._settle(lambda tx: self._later(tx, error), "push.later")
 
     def _later(self, tx: Tx, error: PlatformError) -> None:
-        due = self.app.ms() + pause(self.intent.failures)
+        # What needs a human stops the connection and not the intent: it stays due, so that the next run meets it again
+        # instead of finding nothing to do and calling that well.
+        due = self.app.ms() + (0 if isinstance(error, NeedsHuman) else pause(self.intent.failures))
         if isinstance(error, TryLater) and error.retry_at:
             due = max(due, error.retry_at)
         outbox.later(tx, self.intent, due_at=due, problem=error.sentence)

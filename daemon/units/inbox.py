@@ -30,12 +30,12 @@ class _Read:
 async def read(unit: Unit, name: str) -> None:
     """Read all that is due, oldest first."""
     app = unit.app
-    altered = False
     while batch := await app.db.read(lambda tx: inbox.due(tx, name, app.ms(), _BATCH)):
-        altered |= await _read_batch(unit, name, batch)
+        if await _read_batch(unit, name, batch):
+            app.kick_targets(name)
+        if len(batch) < _BATCH:
+            break  # what came meanwhile has rung the bell
     unit.next_due = await app.db.read(lambda tx: inbox.next_due(tx, name))
-    if altered:
-        app.kick_targets(name)
 
 
 async def _read_batch(unit: Unit, name: str, batch: list[Delivery]) -> bool:

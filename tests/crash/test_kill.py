@@ -55,7 +55,9 @@ def day(port, days):
 
 
 def book(port, who, days):
-    return port.salon.act("create_appointment", service_id="svc_abc123", start_at=day(port, days), customer_id=who)
+    return port.salon.act(
+        "create_appointment", service_id="svc_abc123", start_at=day(port, days), customer_id=who
+    )
 
 
 @asynccontextmanager
@@ -67,8 +69,12 @@ async def scene(folder):
         port.salon.seed(people=5, bookings=5)
         await port.pass_()
         await port.arm("reviews")
-        ann = port.salon.act("add_customer", name="Ann Example", email="ann@example.com", phone="+64 21 555 0100")
-        bob = port.salon.act("add_customer", name="Bob Example", email="bob@example.com", phone="+64 21 555 0101")
+        ann = port.salon.act(
+            "add_customer", name="Ann Example", email="ann@example.com", phone="+64 21 555 0100"
+        )
+        bob = port.salon.act(
+            "add_customer", name="Bob Example", email="bob@example.com", phone="+64 21 555 0101"
+        )
         with port.endpoints() as held:
             async with port.app() as app:
                 # Stored as the door stores them; the engine is closed, so that nobody reads them yet.
@@ -79,7 +85,9 @@ async def scene(folder):
                 async with served(app, held):
                     port.salon.act("complete", appointment_id=done)
                     port.salon.act("cancel", appointment_id=gone)
-                    port.reviews.act("create_person", first_name="Walk", last_name="In", email="walk@example.com")
+                    port.reviews.act(
+                        "create_person", first_name="Walk", last_name="In", email="walk@example.com"
+                    )
                     await port.salon.quiet()
                     await port.reviews.quiet()
         yield port
@@ -105,7 +113,9 @@ async def converged(port):
     assert (first["parked"], first["open"], first["problems"]) == (0, 0, {}), first
     async with port.app(settle_ms=100) as app:
         second = await sync(app)
-        deliveries = await app.db.read(lambda tx: tx.rows("SELECT state, count(*) AS n FROM inbox GROUP BY state"))
+        deliveries = await app.db.read(
+            lambda tx: tx.rows("SELECT state, count(*) AS n FROM inbox GROUP BY state")
+        )
     assert (second["writes"], second["changes"]) == (0, 0), second
     assert [row["state"] for row in deliveries] == ["done"], deliveries
     people = Counter(row["email"] for row in port.people())
@@ -173,7 +183,9 @@ async def test_what_the_door_acknowledged_survives_its_kill(tmp_path, point):
     async with harbour(tmp_path) as port:
         await port.pass_()
         await port.arm("reviews")
-        who = port.salon.act("add_customer", name="Ann Example", email="ann@example.com", phone="+64 21 555 0100")
+        who = port.salon.act(
+            "add_customer", name="Ann Example", email="ann@example.com", phone="+64 21 555 0100"
+        )
         with port.endpoints() as held:
             process = await ferry(port, point, 4, held.fileno())
             port.salon.hold_webhooks()
@@ -185,7 +197,9 @@ async def test_what_the_door_acknowledged_survives_its_kill(tmp_path, point):
             async with port.app() as app, served(app, held):
                 await port.quiet(app)  # the platform's own retry brings what was not acknowledged
                 done = await sync(app)
-                deliveries = await app.db.read(lambda tx: tx.rows("SELECT state FROM inbox WHERE connection = 'salon'"))
+                deliveries = await app.db.read(
+                    lambda tx: tx.rows("SELECT state FROM inbox WHERE connection = 'salon'")
+                )
         assert [delivery.state for delivery in sent] == ["delivered"] * 4
         assert [row["state"] for row in deliveries] == ["done"] * 4
         assert (done["parked"], done["problems"]) == (0, {})

@@ -71,10 +71,6 @@ class TestStream:
         set_doubt(tx, cursor, None)
         assert stream(tx, "salon", Kind.BOOKINGS).doubt is None
 
-    def test_no_such_stream(self, tx):
-        with pytest.raises(LookupError):
-            cursors.stream_by_number(tx, 9)
-
 
 class TestRoute:
     def test_one_never_heard_of_is_not_armed(self, tx):

@@ -60,7 +60,12 @@ routes: {routes}
     def config(self):
         text = self.yaml
         return load(
-            text, name="bookferry.yaml", platforms=PLATFORMS, env=os.environ, read_file=str, credential=lambda _: None
+            text,
+            name="bookferry.yaml",
+            platforms=PLATFORMS,
+            env=os.environ,
+            read_file=str,
+            credential=lambda _: None,
         )
 
     def now(self) -> float:

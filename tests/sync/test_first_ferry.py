@@ -9,7 +9,9 @@ from connectors.sandbox import iso
 
 
 def soon(port, days=3, hour=10):
-    return iso((port.salon.now() + timedelta(days=days)).replace(hour=hour, minute=0, second=0, microsecond=0))
+    return iso(
+        (port.salon.now() + timedelta(days=days)).replace(hour=hour, minute=0, second=0, microsecond=0)
+    )
 
 
 def customer(port, name="Ann Example", email="ann@example.com", phone="+64 21 555 0100"):
@@ -18,7 +20,11 @@ def customer(port, name="Ann Example", email="ann@example.com", phone="+64 21 55
 
 def appointment(port, who, days=3, hour=10, **more):
     return port.salon.act(
-        "create_appointment", service_id="svc_abc123", start_at=soon(port, days, hour), customer_id=who, **more
+        "create_appointment",
+        service_id="svc_abc123",
+        start_at=soon(port, days, hour),
+        customer_id=who,
+        **more,
     )
 
 
@@ -119,7 +125,9 @@ async def test_a_reformatting_target_causes_no_second_write(tmp_path):
         await port.pass_()
         await port.arm("reviews", "people")
         for number in range(5):
-            appointment(port, customer(port, f"Guest Number{number}", f"g{number}@example.com"), hour=9 + number)
+            appointment(
+                port, customer(port, f"Guest Number{number}", f"g{number}@example.com"), hour=9 + number
+            )
         await port.pass_()
         await port.pass_()
         again = await port.pass_()
@@ -147,7 +155,9 @@ async def test_a_lying_list_cancels_nothing(tmp_path, fault):
         await port.pass_()
         await port.arm("reviews")
         for number in range(12):
-            appointment(port, customer(port, f"Guest Number{number}", f"g{number}@example.com"), days=2 + number)
+            appointment(
+                port, customer(port, f"Guest Number{number}", f"g{number}@example.com"), days=2 + number
+            )
         await port.pass_()
         more = {"status": 404} if fault == "error" else {}
         port.salon.fault(fault, method="GET", path="/appointments", times=None, **more)
@@ -169,7 +179,11 @@ async def webhook(port, app, action, **args):
 
     async def catch(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
-        length = int([line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")][0].split(b":")[1])
+        length = int(
+            next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")).split(
+                b":"
+            )[1]
+        )
         sent.append((head, await reader.readexactly(length)))
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         await writer.drain()

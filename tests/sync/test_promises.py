@@ -34,7 +34,12 @@ async def test_a_first_poll_writes_nothing_and_then_only_what_changes_travels(tm
         port.salon.seed(people=300, bookings=150)
         port.reviews.seed(seed=2, people=60, bookings=60)
         for number in range(20):
-            who = port.reviews.act("create_person", first_name="Old", last_name=f"Guest {number}", email=f"old{number}@example.com")
+            who = port.reviews.act(
+                "create_person",
+                first_name="Old",
+                last_name=f"Guest {number}",
+                email=f"old{number}@example.com",
+            )
             port.reviews.act("create_booking", name="Long ago", person_ids=[who], complete=True)
         asked = len(port.reviews.enrolments)
         made = port.salon.rows(100_000)["appointments"]
@@ -82,7 +87,10 @@ async def test_since_includes_what_starts_on_or_after_it(tmp_path):
         port.text = port.text.replace("notify: allow", f"notify: allow\n    since: {soon(port, 5)[:10]}")
         done = await port.pass_()
         assert (done["parked"], done["problems"]) == (0, {})
-        assert sorted(row["scheduled_time"][:10] for row in port.bookings()) == [soon(port, 5)[:10], soon(port, 8)[:10]]
+        assert sorted(row["scheduled_time"][:10] for row in port.bookings()) == [
+            soon(port, 5)[:10],
+            soon(port, 8)[:10],
+        ]
         assert (await port.pass_())["writes"] == 0
         assert port.reviews.enrolments == []
 
@@ -93,7 +101,9 @@ async def test_webhooks_that_echo_every_write_of_ours_cause_nothing(tmp_path, no
         await armed(port, "reviews", "people")
         async with port.door() as app:
             for number in range(4):
-                appointment(port, customer(port, f"Guest Number{number}", f"g{number}@example.com"), hour=9 + number)
+                appointment(
+                    port, customer(port, f"Guest Number{number}", f"g{number}@example.com"), hour=9 + number
+                )
             await port.quiet(app)
             await sync(app)
             await port.quiet(app)
@@ -101,7 +111,9 @@ async def test_webhooks_that_echo_every_write_of_ours_cause_nothing(tmp_path, no
             await port.quiet(app)
             again = await sync(app)
             await port.quiet(app)
-            echoes = await app.db.read(lambda tx: tx.value("SELECT count(*) FROM inbox WHERE connection = 'reviews'"))
+            echoes = await app.db.read(
+                lambda tx: tx.value("SELECT count(*) FROM inbox WHERE connection = 'reviews'")
+            )
         assert echoes >= 8
         assert (first["parked"], first["problems"]) == (0, {})
         assert (again["writes"], again["changes"]) == (0, 0)
@@ -198,7 +210,9 @@ async def test_one_malformed_record_among_a_hundred_is_parked_alone(tmp_path):
 
 async def test_one_address_under_two_names_waits_for_a_human_and_renames_nobody(tmp_path):
     async with harbour(tmp_path, routes=REVIEWS + PEOPLE[1:]) as port:
-        there = port.reviews.act("create_person", first_name="Bea", last_name="Example", email="ann@example.com")
+        there = port.reviews.act(
+            "create_person", first_name="Bea", last_name="Example", email="ann@example.com"
+        )
         await armed(port, "reviews", "people")
         appointment(port, customer(port))
         done = await port.pass_()
@@ -214,7 +228,11 @@ async def test_one_address_under_two_names_waits_for_a_human_and_renames_nobody(
 async def test_who_is_there_already_is_adopted_and_never_unblocked(tmp_path):
     async with harbour(tmp_path, routes=REVIEWS + PEOPLE[1:]) as port:
         there = port.reviews.act(
-            "create_person", first_name="Ann", last_name="Example", email="Ann@Example.com", phone="+64 21 555 0100"
+            "create_person",
+            first_name="Ann",
+            last_name="Example",
+            email="Ann@Example.com",
+            phone="+64 21 555 0100",
         )
         port.reviews.act("block_person", person_id=there)
         await armed(port, "reviews", "people")
@@ -237,7 +255,9 @@ async def test_two_bookings_of_one_new_customer_make_one_person(tmp_path):
         done = await port.pass_()
         assert (done["parked"], done["problems"]) == (0, {})
         assert (len(port.people()), len(port.bookings())) == (1, 2)
-        assert {*port.bookings()[0]["person_ids"], *port.bookings()[1]["person_ids"]} == {port.people()[0]["id"]}
+        assert {*port.bookings()[0]["person_ids"], *port.bookings()[1]["person_ids"]} == {
+            port.people()[0]["id"]
+        }
 
 
 async def test_a_booking_whose_person_is_not_known_yet_waits_and_then_travels(tmp_path):
@@ -311,7 +331,9 @@ async def test_what_was_dismissed_stays_quiet_until_it_changes(tmp_path):
 
 async def test_people_who_were_parted_are_not_joined_again(tmp_path):
     async with harbour(tmp_path) as port:
-        there = port.reviews.act("create_person", first_name="Ann", last_name="Example", email="ann@example.com")
+        there = port.reviews.act(
+            "create_person", first_name="Ann", last_name="Example", email="ann@example.com"
+        )
         await armed(port)
         who = customer(port)
         appointment(port, who)

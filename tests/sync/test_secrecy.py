@@ -47,7 +47,10 @@ async def views(app):
             overview.rejected(tx),
             outbox.counts(tx),
             [intent.problem for intent in outbox.in_state(tx, "parked")],
-            [outbox.attempts(tx, intent.id)[-1:] and outbox.attempts(tx, intent.id)[-1]["detail"] for intent in outbox.in_state(tx, "open")],
+            [
+                outbox.attempts(tx, intent.id)[-1:] and outbox.attempts(tx, intent.id)[-1]["detail"]
+                for intent in outbox.in_state(tx, "open")
+            ],
         ]
     )
     return json.dumps(looked, default=str) + app.metrics.page().decode()
