@@ -1,7 +1,7 @@
 """The schedule rings the bell and knows nothing else: when to kick which key. It is kept in memory.
 
-What is durable is in the store: when a connection was last polled, when a write is due. After a downtime missed ticks
-are one tick, and the connections start one after the other.
+What is durable is in the store: cursors, and when a write is due. After a downtime missed ticks are one tick, and the
+connections start one after the other.
 """
 
 import logging
@@ -15,7 +15,6 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from daemon.app import App
 from mapping.timing import Cron, Interval
-from state import units
 
 _LOOK_EVERY_S = 60
 """How often pushes look for what the command line changed: a route armed, an intent to be tried again."""
@@ -33,25 +32,18 @@ class Schedule:
         )
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
-    async def start(self) -> None:
-        """Begin: inboxes and pushes at once, polls when they are due, one connection after the other."""
+    def start(self) -> None:
+        """Begin: inboxes and pushes at once, and a poll of each connection, one after the other.
+
+        Webhooks that were sent while nobody listened are lost, so every start reads everything once.
+        """
         for number, name in enumerate(self.app.connectors):
-            row = await self.app.db.read(lambda tx, n=name: units.get(tx, f"pull:{n}"))  # type: ignore[misc]
-            trigger, period = _trigger(self.app.config.poll(name))
-            first = self._first((row or {}).get("last_ok"), period) + timedelta(seconds=_SPREAD_S * number)
-            self._every(f"pull:{name}", trigger, first)
+            first = _now() + timedelta(seconds=_SPREAD_S * number)
+            self._every(f"pull:{name}", _trigger(self.app.config.poll(name)), first)
             for sort in ("inbox", "push"):
                 self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
         self.app.wake_at = self.at
         self._bell.start()
-
-    def _first(self, last: int | None, period: float | None) -> datetime:
-        """A poll that is overdue, or never was, is due now; a cron line waits for its time unless it never ran."""
-        now = _now()
-        if last is None or period is None:
-            return now
-        due = datetime.fromtimestamp(last / 1000 + period, UTC)
-        return max(now, due)
 
     def _every(self, key: str, trigger: BaseTrigger, first: datetime) -> None:
         self._bell.add_job(self._ring, trigger, args=[key], id=key, next_run_time=first)
@@ -78,11 +70,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _trigger(poll: Interval | Cron) -> tuple[BaseTrigger, float | None]:
+def _trigger(poll: Interval | Cron) -> BaseTrigger:
     if isinstance(poll, Interval):
         return IntervalTrigger(
             seconds=poll.seconds, jitter=poll.seconds // 20 or None, timezone=UTC
         ), poll.seconds
     minute, hour, day, month, weekday = poll.normalised()
     fields = {"minute": minute, "hour": hour, "day": day, "month": month, "day_of_week": weekday}
-    return CronTrigger(**fields, timezone=UTC), None
+    return CronTrigger(**fields, timezone=UTC)

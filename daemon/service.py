@@ -37,7 +37,7 @@ async def serve(
         admin = await doors.enter_async_context(
             listening(admin_app(app, lambda: health(app), app.metrics), server.admin, label="server.admin")
         )
-        await schedule.start()
+        schedule.start()
         log.info("started", hooks=str(hooks), admin=str(admin), connections=len(app.connectors))
         if ready is not None:
             ready(str(hooks), str(admin))

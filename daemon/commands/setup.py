@@ -111,7 +111,10 @@ def check(
             if row["remedy"]:
                 say(f"    what to do: {row['remedy']}")
         counted = f"{len(here.config.connections)} connections, {len(here.config.routes)} routes"
-        say(f"{here.file}: {counted}, nothing is wrong with it.")
+        well = all(row["ok"] for row in findings)
+        say(
+            f"{here.file}: {counted}, {'nothing is wrong with it' if well else 'valid; see above (!!) for what to mend'}."
+        )
     if not all(row["ok"] for row in findings):
         raise typer.Exit(Exit.NEEDS_HUMAN)
 

@@ -1,6 +1,5 @@
 """sync and run: the commands that talk to the platforms."""
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ def sync(
     ctx: typer.Context, config: ConfigFile = None, as_json: Json = False, log: Level = "warning"
 ) -> None:
     """One full pass and out: drain the inbox, poll everything, decide, push, until nothing is left to do."""
-    from daemon import logs, passes
+    from daemon import logs, loop, passes
     from daemon.app import opened
 
     here = place(ctx, config)
@@ -35,7 +34,7 @@ def sync(
             with _watched() as progress:
                 return await passes.sync(app, progress=progress)
 
-    summary = asyncio.run(work())
+    summary = loop.run(work())
     if wants_json(ctx, as_json):
         put_json(summary)
     else:
@@ -83,7 +82,7 @@ def run(
     log: Level = "info",
 ) -> None:
     """The service: polls, receives webhooks and pushes until SIGTERM."""
-    from daemon import logs, service
+    from daemon import logs, loop, service
     from daemon.app import opened
     from daemon.doors import DoorError
 
@@ -96,7 +95,7 @@ def run(
             await service.serve(app)
 
     try:
-        asyncio.run(work())
+        loop.run(work())
     except DoorError as error:
         raise Stop(str(error)) from None
     except KeyboardInterrupt:

@@ -137,6 +137,9 @@ async def killed(folder, point, number):
     async with scene(folder) as port:
         code, _, err = await ferry(port, point, number)
         assert code == -signal.SIGKILL, f"never came by {point} number {number}: {err[-500:]}"
+        # A token request that was under way leaves its lease behind, which runs out within two minutes.
+        port.salon.advance(120)
+        port.reviews.advance(120)
         await converged(port)
 
 
@@ -155,11 +158,12 @@ async def all_killed(folder, chosen):
 
 
 def normal(met):
-    """At least twenty points, each at an occurrence of its own."""
+    """At least twenty points, each at an occurrence of its own: an early one, for how often a point occurs depends on
+    the order in which answers come."""
     draw = random.Random(5)
     edges = [point for point in sorted(met) if point.partition(":")[2] in EDGES]
     others = draw.sample(sorted(set(met) - set(edges)), min(OTHERS, len(met) - len(edges)))
-    return [(point, draw.randint(1, met[point])) for point in [*edges, *others]]
+    return [(point, draw.randint(1, (met[point] + 1) // 2)) for point in [*edges, *others]]
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
