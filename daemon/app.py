@@ -114,6 +114,8 @@ async def opened(
     db = await database.open(path)
     try:
         await db.read(lambda tx: tokens.check(tx, box))
+        # The file lock proves that whoever held a lease is dead: nobody has to wait for its end.
+        await db.transaction(tokens.drop_leases, "lease.clear")
         stamps = await db.read(_stamps)
         app = App(config, db, box, now, settle_ms=settle_ms)
         for credential, budget in app.budgets.items():

@@ -107,3 +107,8 @@ def take_lease(tx: Tx, name: str, holder: str, *, now: int, until: int) -> bool:
 def drop_lease(tx: Tx, name: str, holder: str) -> None:
     """Let others have it."""
     tx.run("DELETE FROM lease WHERE name = :n AND holder = :h", n=name, h=holder)
+
+
+def drop_leases(tx: Tx) -> None:
+    """Forget all leases: for the one who has just locked the store."""
+    tx.run("DELETE FROM lease")

@@ -13,18 +13,19 @@ from connectors.base import HOOK_TOLERANCE_S
 from connectors.bookatu.translate import Catalogue, amount, status
 from connectors.errors import Unverified
 from connectors.wire import UNREADABLE, instant, raw_of, reason, shown
-from mapping.model import Booking, Kind, Status
+from mapping.model import Booking, Kind
 from mapping.record import Event, Observation, Via
 
 # The header is documented as "t={unixSeconds},v1={hmacSha256Hex}".
 _SIGNATURE = re.compile(r"t=(\d{1,12}),\s*v1=([0-9a-fA-F]{64})")
 
+_COMPLETED = "booking.completed"
 # `poll`: the body lacks what only the list shows (the customer, the end, the staff).
 EVENTS = {
     "booking.created": True,
     "booking.rescheduled": True,
     "booking.cancelled": False,
-    "booking.completed": False,
+    _COMPLETED: False,
 }
 
 
@@ -72,7 +73,7 @@ def read(body: bytes, received_at: int, catalogue: Catalogue, clock_offset: int)
         raise ValueError("no `data.id` in the body")
     try:
         sent = instant(content["sentAt"])
-        fields = Booking.model_validate(_fields(data, sent, catalogue))
+        fields = Booking.model_validate(_fields(name, data, sent, catalogue))
     except UNREADABLE as error:
         raise ValueError(reason(error)) from error
     sent_at = round(sent.timestamp() * 1000) - clock_offset if sent else received_at
@@ -82,7 +83,7 @@ def read(body: bytes, received_at: int, catalogue: Catalogue, clock_offset: int)
     return Event(name, Kind.BOOKINGS, data["id"], seen, poll=EVENTS[name])
 
 
-def _fields(data: Mapping[str, Any], sent: Any, catalogue: Catalogue) -> dict[str, Any]:
+def _fields(name: str, data: Mapping[str, Any], sent: Any, catalogue: Catalogue) -> dict[str, Any]:
     fields = shown(data, {"ref": "reference", "service": "title"})
     if "startAt" in data:
         fields["starts"] = instant(data["startAt"])
@@ -92,6 +93,6 @@ def _fields(data: Mapping[str, Any], sent: Any, catalogue: Catalogue) -> dict[st
         fields |= status(data["status"])
     if "priceCents" in data:
         fields |= amount(data["priceCents"], data.get("service"), catalogue)
-    if fields.get("status") is Status.COMPLETED:
+    if name == _COMPLETED:
         fields["completed_at"] = sent
     return fields

@@ -18,7 +18,9 @@ ROOMS = ("connectors", "mapping", "daemon", "state")
 
 
 def tracked():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
     return [ROOT / name for name in listed if (ROOT / name).is_file()]
 
 
@@ -32,13 +34,24 @@ def commands():
 
 def test_the_readme_lists_exactly_the_commands_there_are():
     table = README.split("### Commands")[1].split("`-c/--config")[0]
-    named = {word for cell in re.findall(r"^\| (.+?) \|", table, re.M) for word in re.findall(r"`([a-z-]+)", cell)}
+    named = {
+        word
+        for cell in re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
+        for word in re.findall(r"`([a-z-]+)", cell)
+    }
     hidden = {"forget-tokens"}
     assert named - {"command"} == commands() - hidden
 
 
 def test_every_promise_stands_in_the_readme():
-    assert len(re.findall(r"^\d\. \*\*", README.split("## What it promises")[1].split("## Good")[0], re.M)) == 8
+    assert (
+        len(
+            re.findall(
+                r"^\d\. \*\*", README.split("## What it promises")[1].split("## Good")[0], re.MULTILINE
+            )
+        )
+        == 8
+    )
 
 
 def test_every_dependency_is_explained():
@@ -63,7 +76,7 @@ def test_the_changelog_has_this_version_or_an_unreleased_part():
 
 
 def test_no_registry_is_named():
-    hosts = [word for word in ("pypi" + ".org", "python" + "hosted", "npmjs" + ".org", "deb." + "debian")]
+    hosts = ["pypi" + ".org", "python" + "hosted", "npmjs" + ".org", "deb." + "debian"]
     for path in tracked():
         if path.suffix in {".py", ".md", ".toml", ".yaml", ".lock", ".json", ""}:
             text = path.read_text(errors="replace")

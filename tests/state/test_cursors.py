@@ -1,9 +1,7 @@
-import pytest
 from seen import booking, observe, poll
 
 from mapping.model import Kind
 from mapping.record import COMPLETE, Coverage
-from state import cursors
 from state.cursors import arm, disarm, move_route, restart, route, set_doubt, stream
 
 
