@@ -66,7 +66,8 @@ _SETTLED = frozenset({Status.COMPLETED, Status.CANCELLED, Status.NO_SHOW})
 
 def iso(moment: datetime) -> str:
     """An instant as the ledger writes it: UTC, milliseconds, ``Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 Instant = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str)]

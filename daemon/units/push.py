@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 
 import structlog
 
@@ -12,7 +13,7 @@ from mapping.config import Route
 from mapping.model import Kind
 from mapping.record import Record
 from mapping.wish import Settled, Skip, Stuck, Wish
-from state import cursors, ledger, outbox
+from state import cursors, ledger, outbox, units
 from state.cursors import RouteState
 from state.database import Tx
 from state.outbox import Intent
@@ -34,14 +35,13 @@ async def push(unit: Unit, name: str) -> None:
         return
     more = True
     while more:
-        more, unread = await unit.commit(
-            lambda tx: _decide(tx, app.ms(), app.world, name, routes), "push.decide"
-        )
-        for key in unread:
+        decided = await unit.commit(lambda tx: _decide(tx, app.ms(), app.world, name, routes), "push.decide")
+        more = decided.more
+        for key in decided.unread:
             app.engine.kick(f"pull:{key}")
-        if name in unread:
+        if decided.blind:
             return
-    await _send(unit, name)
+    await _send(unit, name, decided.due)
     unit.next_due = await app.db.read(lambda tx: outbox.next_due(tx, name))
 
 
@@ -54,20 +54,31 @@ def _unread(tx: Tx, name: str, routes: list[Route]) -> set[str]:
     }
 
 
-def _decide(tx: Tx, now: int, world: World, name: str, routes: list[Route]) -> tuple[bool, set[str]]:
-    """Decide on the next changes of all routes; intents and cursors in one transaction.
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    more: bool
+    """There are more changes to decide on."""
+    unread: set[str]
+    """Connections that have to be read first, and can be."""
+    blind: bool
+    """The target itself was never read: who is known there decides who has to be made."""
+    due: list[Intent]
 
-    Gives whether there are more, and which connections have to be read first: who is known at the target decides who
-    has to be made, so nothing is decided before it was read once.
-    """
+
+def _decide(tx: Tx, now: int, world: World, name: str, routes: list[Route]) -> _Decided:
+    """Decide on the next changes of all routes; intents and cursors in one transaction."""
     outbox.recover(tx, name, now=now)
     unread = _unread(tx, name, routes)
+    # One that has failed is read again when its own time has come: asking at once would go round for ever.
+    able = {key for key in unread if not (units.get(tx, f"pull:{key}") or {}).get("problem")}
     if name in unread:
-        return False, unread
+        return _Decided(more=False, unread=able, blind=True, due=[])
     read = [route for route in routes if route.source.connection not in unread]
-    more = [_decide_some(tx, now, world, route) for route in read]
+    left = [_decide_some(tx, now, world, route) for route in read]  # all of them, not up to the first
+    more = any(left)
     _wake(tx, now, name)
-    return any(more), unread
+    due = [] if more else outbox.due(tx, name, now, _SENT_AT_ONCE)
+    return _Decided(more=more, unread=able, blind=False, due=due)
 
 
 def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
@@ -138,7 +149,7 @@ def _wake(tx: Tx, now: int, name: str) -> None:
         outbox.wake(tx, intent, now=now)
 
 
-async def _send(unit: Unit, name: str) -> None:
+async def _send(unit: Unit, name: str, due: list[Intent]) -> None:
     """Send what is due, people before the bookings that need them, until nothing more is due."""
     app = unit.app
     gate = asyncio.Semaphore(_SIDE_BY_SIDE)
@@ -149,8 +160,7 @@ async def _send(unit: Unit, name: str) -> None:
             for intent in intents:
                 await Carrier(unit, intent).carry()
 
-    while True:
-        due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
+    while due:
         due = [intent for intent in due if tried[intent.id] < _TRIES]
         people = [intent for intent in due if intent.kind is Kind.PEOPLE]
         batch = people or due
@@ -163,6 +173,7 @@ async def _send(unit: Unit, name: str) -> None:
         await _all([asyncio.create_task(one(intents)) for intents in entities.values()])
         if people:
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
+        due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
 
 
 async def _all(tasks: list[asyncio.Task[None]]) -> None:

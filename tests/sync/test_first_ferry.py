@@ -208,3 +208,18 @@ async def webhook(port, app, action, **args):
 
 async def _now(value):
     return value
+
+
+@pytest.mark.parametrize("side", ["salon", "reviews"])
+async def test_a_connection_that_never_could_be_read_is_not_asked_round_and_round(tmp_path, side):
+    async with harbour(tmp_path) as port:
+        await port.arm("reviews")
+        box = getattr(port, side)
+        box.fault("html", method="GET", path="/appointments|/v2/people", times=None)
+        done = await port.pass_()
+        assert f"pull:{side}" in done["problems"]
+        assert len(box.calls(method="GET", path="/appointments|/v2/people")) < 20
+        box.clear_faults()
+        appointment(port, customer(port))
+        await port.pass_()
+        assert (await port.pass_())["problems"] == {}
