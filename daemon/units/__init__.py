@@ -25,21 +25,24 @@ _LONGEST_PAUSE_MS = 900_000
 class Unit:
     """A claimed unit at work."""
 
-    def __init__(self, app: App, key: str, held: units.Claim) -> None:
+    def __init__(self, app: App, key: str) -> None:
         self.app = app
         self.key = key
-        self.held = held
+        self.held: units.Claim | None = None
+        """Taken with the first transaction: a claim of its own would be one commit more before each write."""
         self.next_due: int | None = None
         """When there will be something to do again, as far as the unit knows."""
 
     async def commit(self, fn: Callable[[Tx], T], label: str) -> T:
         """A transaction of this unit. Raises Fenced when somebody else has taken the unit over."""
 
-        def fenced(tx: Tx) -> T:
-            units.fence(tx, self.held)
-            return fn(tx)
+        def claimed(tx: Tx) -> tuple[units.Claim, T]:
+            held = self.held or units.claim(tx, self.key, now=self.app.ms())
+            units.fence(tx, held)
+            return held, fn(tx)
 
-        return await self.app.db.transaction(fenced, label)
+        self.held, result = await self.app.db.transaction(claimed, label)
+        return result
 
 
 def pause(failures: int) -> int:
@@ -56,8 +59,7 @@ async def run_unit(app: App, key: str) -> None:
     if name not in app.connectors:
         return
     try:
-        held = await app.db.transaction(lambda tx: units.claim(tx, key, now=app.ms()), f"{sort}.claim")
-        unit = Unit(app, key, held)
+        unit = Unit(app, key)
         try:
             await work[sort](unit, name)
         except PlatformError as error:
