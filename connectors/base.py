@@ -24,13 +24,14 @@ What a connector promises:
 """
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from connectors.budget import Budget, Lane
-from connectors.call import Auth
+from connectors.budget import EVERYTHING, Budget, Lane
+from connectors.call import Auth, Scopes, overall
 from connectors.errors import NeedsHuman
 from connectors.http import Client
 from connectors.oauth import TokenStore
@@ -38,6 +39,7 @@ from mapping.capability import Platform
 from mapping.model import Kind
 from mapping.record import Account, Event, Observation, Page
 from mapping.settings import ConnectionSettings
+from mapping.timing import parse_rate
 from mapping.wish import Write
 
 HOOK_TOLERANCE_S = 300
@@ -68,18 +70,32 @@ class Surroundings:
         budget: Budget | None = None,
         auth: Auth | None = None,
         headers: Mapping[str, str] | None = None,
+        scopes: Scopes = overall,
     ) -> Client:
-        """An HTTP client for ``base`` in these surroundings; ``budget`` where it is not the shared one."""
+        """An HTTP client for ``base`` in these surroundings; ``budget`` where it is not the shared one.
+
+        ``scopes`` names what (method, path) is counted by, where a platform has more than one limit.
+        """
         return Client(
             base,
             budget or self.budget,
             auth=auth,
             headers=headers,
+            scopes=scopes,
             total=self.time_limit,
             clock=self.now,
             sleep=self.sleep,
             on_request=self.on_request,
         )
+
+
+def budget_of(
+    platform: Platform, settings: ConnectionSettings, now: Callable[[], float] = time.time
+) -> Budget:
+    """The request budget of a credential: the platform's limits, with the overall one as the YAML has it."""
+    rate = parse_rate(settings.rate) if settings.rate else platform.rate
+    scopes = {EVERYTHING: [rate], **{scope: [pair] for scope, pair in platform.rates.items()}}
+    return Budget(scopes, now=now)
 
 
 @dataclass(frozen=True, slots=True)

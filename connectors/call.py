@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
-from connectors.budget import Lane
+from connectors.budget import EVERYTHING, Lane
 
 _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 _BAD_PATH = re.compile(r"[?#\s]|//|/\.{1,2}(/|$)")
@@ -18,6 +18,12 @@ _FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 Scopes = Callable[[str, str], tuple[str, ...]]
 """Tells the budget scopes of (method, path)."""
+
+
+def overall(method: str, path: str) -> tuple[str, ...]:  # noqa: ARG001 - one scope for all
+    """Everything is counted together."""
+    return (EVERYTHING,)
+
 
 Hook = Callable[[str, str, int, float], None]
 """Told after every single attempt: method, path, status (0: no answer), milliseconds."""

@@ -27,8 +27,8 @@ from httpx_aiohttp import AiohttpTransport
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
 from connectors.answer import Answer, retry_after
-from connectors.budget import EVERYTHING, Budget, Lane
-from connectors.call import Auth, Call, Hook, Parts, Scopes, checked_base, segment
+from connectors.budget import Budget, Lane
+from connectors.call import Auth, Call, Hook, Parts, Scopes, checked_base, overall, segment
 from connectors.errors import BadAnswer, OutcomeUnknown, PlatformError, TryLater, classify
 
 __all__ = ["Answer", "Auth", "Client", "Hook", "segment"]
@@ -220,7 +220,7 @@ class Client:
         *,
         auth: Auth | None = None,
         headers: Mapping[str, str] | None = None,
-        scopes: Scopes = lambda _method, _path: (EVERYTHING,),
+        scopes: Scopes = overall,
         connect: float = 10.0,
         read: float = 30.0,
         total: float = 60.0,

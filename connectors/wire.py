@@ -3,16 +3,22 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
 
+from mapping import model
 from mapping.model import MODEL, Fields, Kind
-from mapping.record import Observation, Rejected, Via
+from mapping.record import Listing, Observation, Rejected, Row, UnreadableError, Via
 
 T = TypeVar("T")
 Translate = Callable[[Mapping[str, Any]], dict[str, Any]]
+Embedded = Callable[[Mapping[str, Any]], Iterable[tuple[Kind, str, dict[str, Any]]]]
+"""Other records that stand inside a row: kind, id and shown fields of each."""
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 """What reading a row of another shape than the documented one may raise."""
@@ -55,34 +61,71 @@ def instant(value: Any) -> datetime | None:
         raise ValueError("not an instant") from None
 
 
-def observed(
-    kind: Kind, rows: Iterable[Any], translate: Translate, asked_at: int, via: Via = Via.POLL
-) -> tuple[list[Observation], list[Rejected]]:
-    """Translate rows one by one: one that cannot be understood is rejected, and the others arrive."""
-    seen, rejected = [], []
-    for number, row in enumerate(rows):
+def listing(
+    kind: Kind,
+    rows: Iterable[Any],
+    translate: Translate,
+    asked_at: int,
+    context: bytes,
+    via: Via = Via.POLL,
+    *,
+    embedded: Embedded | None = None,
+) -> Listing:
+    """The rows of a page. ``context`` stands for all that their translation depends on besides themselves."""
+    named, unnamed = [], []
+    for number, content in enumerate(rows):
+        raw = raw_of(content)
+        ref = content.get("id") if isinstance(content, Mapping) else None
+        if _is_ref(ref):
+            named.append(Row(str(ref), raw, blake2b(context + raw, digest_size=16).digest(), content))
+            continue
+        why = "id: missing or not an identifier" if isinstance(content, Mapping) else "not an object"
+        unnamed.append(Rejected(kind, f"row {number + 1}", why, raw))
+
+    def understand(row: Row) -> Observation:
         try:
-            seen.append(observation(kind, row, translate, asked_at, via))
+            fields: Fields = MODEL[kind].model_validate(translate(row.content))
+            inside = _inside(row.content, embedded, asked_at, via) if embedded else ()
         except UNREADABLE as error:
-            ref = row.get("id") if isinstance(row, Mapping) else None
-            known = ref if isinstance(ref, str | int) and not isinstance(ref, bool) else None
-            rejected.append(
-                Rejected(
-                    kind, f"row {number + 1}" if known is None else str(known), reason(error), raw_of(row)
-                )
-            )
-    return seen, rejected
+            raise UnreadableError(reason(error)) from error
+        return Observation(kind, row.ref, fields, row.raw, asked_at, via, row.digest, inside)
+
+    return Listing(kind, named, understand, unnamed)
+
+
+def version_of(*modules: ModuleType) -> bytes:
+    """What stands for the code of translators: a row that was read by another version is read again."""
+    code = b"".join(Path(module.__file__ or "").read_bytes() for module in (*modules, model))
+    return blake2b(code, digest_size=16).digest()
 
 
 def observation(
-    kind: Kind, row: Mapping[str, Any], translate: Translate, asked_at: int, via: Via
+    kind: Kind,
+    row: Mapping[str, Any],
+    translate: Translate,
+    asked_at: int,
+    via: Via,
+    *,
+    embedded: Embedded | None = None,
 ) -> Observation:
     """One row as an observation. Raises ValueError and its like when it cannot be understood."""
     ref = row["id"]
-    if isinstance(ref, bool) or not isinstance(ref, str | int) or ref == "":
+    if not _is_ref(ref):
         raise ValueError("id: not an identifier")
     fields: Fields = MODEL[kind].model_validate(translate(row))
-    return Observation(kind, str(ref), fields, raw_of(row), asked_at, via)
+    inside = _inside(row, embedded, asked_at, via) if embedded else ()
+    return Observation(kind, str(ref), fields, raw_of(row), asked_at, via, embedded=inside)
+
+
+def _inside(row: Mapping[str, Any], embedded: Embedded, asked_at: int, via: Via) -> tuple[Observation, ...]:
+    return tuple(
+        Observation(kind, ref, MODEL[kind].model_validate(shown), raw_of(shown), asked_at, via)
+        for kind, ref, shown in embedded(row)
+    )
+
+
+def _is_ref(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
 def raw_of(row: Any) -> bytes:

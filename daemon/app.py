@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from connectors.base import Connector, Surroundings
+from connectors.base import Connector, Surroundings, budget_of
 from connectors.budget import Budget
 from connectors.registry import CONNECTORS
 from daemon.engine import Engine
@@ -16,7 +16,6 @@ from daemon.tokens import SealedTokens
 from daemon.units import run_unit
 from daemon.world import World
 from mapping.config import Config
-from mapping.timing import parse_rate
 from state import accounts, tokens
 from state.database import Database, Tx
 from state.tokens import Box
@@ -52,8 +51,7 @@ class App:
         made = CONNECTORS[settings.platform]
         credential = made.credential(settings)
         if credential not in self.budgets:
-            rate = parse_rate(settings.rate) if settings.rate else made.platform.rate
-            self.budgets[credential] = Budget([rate], now=self.now)
+            self.budgets[credential] = budget_of(made.platform, settings, self.now)
         around = Surroundings(
             budget=self.budgets[credential],
             tokens=SealedTokens(self.db, self.box, self.holder, self.now),

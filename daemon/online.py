@@ -7,13 +7,11 @@ from typing import Any
 
 import orjson
 
-from connectors.base import Finding, Surroundings
-from connectors.budget import Budget
+from connectors.base import Finding, Surroundings, budget_of
 from connectors.errors import NeedsHuman, PlatformError
 from connectors.oauth import Token
 from connectors.registry import CONNECTORS
 from daemon.settings import Place
-from mapping.timing import parse_rate
 from state import tokens
 from state.database import reading
 
@@ -61,8 +59,8 @@ async def try_out(place: Place) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, settings in place.config.connections.items():
         made = CONNECTORS[settings.platform]
-        rate = parse_rate(settings.rate) if settings.rate else made.platform.rate
-        connector = made(name, settings, Surroundings(Budget([rate]), store, time.time))
+        budget = budget_of(made.platform, settings)
+        connector = made(name, settings, Surroundings(budget, store, time.time))
         try:
             findings = await connector.check()
         except NeedsHuman as error:

@@ -60,6 +60,8 @@ class KindSpec:
     """Fields of the common model without which a create would be refused."""
     unique: frozenset[str] = frozenset()
     """Fields that no two records there share: before a create somebody has to look for them."""
+    under: Kind | None = None
+    """Each record stands under one of this kind, whose id is in its field of that name (``booking``, ``person``)."""
     people: People = People.NONE
     marked_in: str | None = None
     """The field of the common model that carries our origin mark. None: the platform has no place for one."""
@@ -85,7 +87,9 @@ class Platform:
     origin: str
     """The documented origin of its API: scheme and host."""
     rate: tuple[int, int]
-    """Default budget: so many requests in so many seconds."""
+    """Default budget: so many requests in so many seconds, whatever they are."""
+    rates: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Further limits, by scope; a scope ``read`` counts each ``read:<route>`` by itself."""
     webhooks: bool = True
     assumptions: tuple[str, ...] = ()
     """What the connector assumes where the documents are silent."""

@@ -25,6 +25,14 @@ class Kind(StrEnum):
     PEOPLE = "people"
     BOOKINGS = "bookings"
     REVIEWS = "reviews"
+    VISITS = "visits"
+    """Parts of a booking that a platform keeps under it."""
+    MISSIONS = "missions"
+    """Work to be done on the spot for a stay: cleaning, a key to hand over."""
+    PARAMETERS = "parameters"
+    """Fields of the user's own on a booking."""
+    ENROLMENTS = "enrolments"
+    """Somebody put into a campaign of messages."""
 
     @property
     def one(self) -> str:
@@ -39,7 +47,15 @@ class Kind(StrEnum):
         )
 
 
-_SINGULAR = {Kind.PEOPLE: "person", Kind.BOOKINGS: "booking", Kind.REVIEWS: "review"}
+_SINGULAR = {
+    Kind.PEOPLE: "person",
+    Kind.BOOKINGS: "booking",
+    Kind.REVIEWS: "review",
+    Kind.VISITS: "visit",
+    Kind.MISSIONS: "mission",
+    Kind.PARAMETERS: "parameter",
+    Kind.ENROLMENTS: "enrolment",
+}
 
 
 class Status(StrEnum):
@@ -124,11 +140,18 @@ class Booking(_Model):
     """The platform's own ids of the people it is for."""
     staff: tuple[str, ...] | None = None
     """The platform's own ids of those who do the work."""
+    place: str | None = None
+    """The platform's own id of the place: the property of a stay."""
     adults: int | None = None
     children: int | None = None
     notes: str | None = None
     tags: tuple[str, ...] | None = None
     channel: str | None = None
+    """Where it was made, in the platform's word: direct, airbnb, …"""
+    external_ref: str | None = None
+    """What another system calls it, where the platform has a field for that."""
+    parameters: dict[str, str | None] | None = None
+    """Fields of the user's own, by key."""
     created_at: Instant | None = None
     updated_at: Instant | None = None
 
@@ -169,12 +192,70 @@ class Review(_Model):
     updated_at: Instant | None = None
 
 
-Fields = Booking | Person | Review
+class Visit(_Model):
+    """One part of a booking."""
 
-MODEL: dict[Kind, type[Booking | Person | Review]] = {
+    booking: str | None = None
+    """The platform's own id of the booking."""
+    title: str | None = None
+    status: Status | None = None
+    status_word: str | None = None
+    starts: Instant | None = None
+    completed_at: Instant | None = None
+    amount: Money | None = None
+    people: tuple[str, ...] | None = None
+    staff: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class Mission(_Model):
+    """Work on the spot, mostly for a booking."""
+
+    place: str | None = None
+    booking: str | None = None
+    """The platform's own id of the booking."""
+    type: str | None = None
+    """The platform's word: cleaning, check_in, …"""
+    title: str | None = None
+    status: Status | None = None
+    status_word: str | None = None
+    starts: Instant | None = None
+    zone: str | None = None
+    """IANA zone in which it is shown to the team."""
+    staff: tuple[str, ...] | None = None
+    """The platform's own ids of those who do the work."""
+    notes: str | None = None
+
+
+class Parameter(_Model):
+    """A field of the user's own on one booking."""
+
+    booking: str | None = None
+    """The platform's own id of the booking."""
+    key: str | None = None
+    name: str | None = None
+    """What people read, where the key has to be made first."""
+    value: str | None = None
+
+
+class Enrolment(_Model):
+    """A person in a campaign."""
+
+    person: str | None = None
+    """The platform's own id of the person."""
+    campaign: str | None = None
+
+
+Fields = Booking | Person | Review | Visit | Mission | Parameter | Enrolment
+
+MODEL: dict[Kind, type[Fields]] = {
     Kind.PEOPLE: Person,
     Kind.BOOKINGS: Booking,
     Kind.REVIEWS: Review,
+    Kind.VISITS: Visit,
+    Kind.MISSIONS: Mission,
+    Kind.PARAMETERS: Parameter,
+    Kind.ENROLMENTS: Enrolment,
 }
 
 FIELD_NAMES: dict[Kind, tuple[str, ...]] = {kind: tuple(model.model_fields) for kind, model in MODEL.items()}

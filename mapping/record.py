@@ -1,9 +1,10 @@
 """Records and sightings of them: what one platform shows, when it was asked, and what a finished listing proves."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self
 
 from mapping.model import Fields, Kind, Status
@@ -33,6 +34,10 @@ class Observation:
     """What the platform sent, as JSON, unknown fields included."""
     asked_at: int
     via: Via = Via.POLL
+    digest: bytes = b""
+    """Of the row as it was listed, and of what its translation depends on; empty for other sightings."""
+    embedded: tuple["Observation", ...] = ()
+    """What else this view shows: the customer or guest that stands inside a booking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +120,74 @@ PROVES_NOTHING = Coverage()
 COMPLETE = Coverage(complete=True)
 
 
+class UnreadableError(ValueError):
+    """A row cannot be understood. The message names fields, never their values."""
+
+
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a listing, as the platform sent it. An unchanged one is known by its digest and never translated."""
+
+    ref: str
+    """The platform's own id."""
+    raw: bytes
+    digest: bytes
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The rows of a page, and how to understand them."""
+
+    kind: Kind
+    rows: Sequence[Row]
+    understand: Callable[[Row], Observation]
+    """Raises UnreadableError."""
+    unnamed: Sequence[Rejected] = ()
+    """Rows without an id."""
+
+    @property
+    def refs(self) -> list[str]:
+        """Whom the page shows: the ids, or the places of rows without one."""
+        return [row.ref for row in self.rows] + [row.ref for row in self.unnamed]
+
+    def understood(self, known: Collection[str] = ()) -> tuple[list[Observation], list[Rejected]]:
+        """Translate all rows but those whose ids are in ``known``: one that cannot be understood is rejected alone."""
+        seen, rejected = [], list(self.unnamed)
+        for row in self.rows:
+            if row.ref in known:
+                continue
+            try:
+                seen.append(self.understand(row))
+            except UnreadableError as error:
+                rejected.append(Rejected(self.kind, row.ref, str(error), row.raw))
+        return seen, rejected
+
+
+@dataclass(frozen=True)
 class Page:
     """One page of a listing."""
 
-    observations: list[Observation]
+    listing: Listing
     asked_at: int
     next: str | None = None
     """The position of the following page; None ends the walk."""
-    rejected: list[Rejected] = field(default_factory=list)
     coverage: Coverage = PROVES_NOTHING
     """On the last page: what the whole walk proves."""
+
+    @cached_property
+    def _understood(self) -> tuple[list[Observation], list[Rejected]]:
+        return self.listing.understood()
+
+    @property
+    def observations(self) -> list[Observation]:
+        """All rows that can be understood."""
+        return self._understood[0]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """All rows that cannot."""
+        return self._understood[1]
 
 
 @dataclass(frozen=True, slots=True)

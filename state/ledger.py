@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import orjson
 from mapping.identity import keys_of
 from mapping.merge import Merge, merge
 from mapping.model import FIELD_NAMES, Kind
-from mapping.record import Observation, Record, Rejected, Via
+from mapping.record import Observation, Record, Via
+from mapping.record import Row as ListedRow
 from state.database import Row, Tx
 
 
@@ -61,9 +62,13 @@ def observe(
 
     Unchanged sightings write nothing. ``intent`` is our own write whose answer these are.
     """
+    stored = Stored(ids={})
+    for inner, inside in _embedded(seen).items():
+        also = observe(tx, connection, inner, inside, now=now, region=region, intent=intent)
+        stored.new += also.new
+        stored.changed += also.changed
     stream = stream_id(tx, connection, kind)
     held = _held(tx, stream, [observation.ref for observation in seen])
-    stored = Stored(ids={})
     latest: dict[str, Observation] = {}
     for observation in seen:
         if observation.ref in latest:  # a listing that shows a record twice: each sighting counts, in order
@@ -75,9 +80,30 @@ def observe(
     return stored
 
 
+def _embedded(seen: Sequence[Observation]) -> dict[Kind, list[Observation]]:
+    inside: dict[Kind, list[Observation]] = {}
+    for observation in seen:
+        for each in observation.embedded:
+            inside.setdefault(each.kind, []).append(each)
+    return inside
+
+
+def unchanged(tx: Tx, connection: str, kind: Kind, rows: Sequence[ListedRow]) -> set[str]:
+    """The ids of listed rows that are what a listing showed last, byte for byte, of records that nothing altered since."""
+    digests = {row.ref: row.digest for row in rows}
+    if len(digests) < len(rows):  # shown twice: each sighting counts
+        return set()
+    held = tx.rows(
+        "SELECT ref, seen FROM record WHERE stream = :s AND missing = 0 AND ref IN (SELECT value FROM json_each(:refs))",
+        s=stream_id(tx, connection, kind),
+        refs=json.dumps(list(digests)),
+    )
+    return {row["ref"] for row in held if row["seen"] == digests[row["ref"]]}
+
+
 def _held(tx: Tx, stream: int, refs: Sequence[str]) -> dict[str, Row]:
     rows = tx.rows(
-        "SELECT id, ref, fingerprint, asked_at, missing FROM record"
+        "SELECT id, ref, fingerprint, seen, asked_at, missing FROM record"
         " WHERE stream = :s AND ref IN (SELECT value FROM json_each(:refs))",
         s=stream,
         refs=json.dumps(refs),
@@ -103,13 +129,14 @@ def _take(
         stored.new += 1
         before, added = None, None
     elif row["fingerprint"] == fingerprint(content):
-        _touch(tx, row, observation)
+        _touch(tx, row, observation, observation.digest)
         return
     else:
         merged = _merged(tx, stream, row, observation, fields)
         stored.suspicious += merged.suspicious
         if not merged.changed:
-            _touch(tx, row, observation)
+            # A view that lost against a newer one must be weighed again when a later listing shows it still.
+            _touch(tx, row, observation, b"")
             return
         record = row["id"]
         fields = merged.fields
@@ -138,13 +165,14 @@ def _json(value: Any) -> str:
 def _insert(tx: Tx, stream: int, observation: Observation, content: bytes) -> int:
     return int(
         tx.value(
-            "INSERT INTO record (stream, ref, fields, fingerprint, raw, asked_at)"
-            " VALUES (:s, :ref, :f, :fp, :raw, :at) RETURNING id",
+            "INSERT INTO record (stream, ref, fields, fingerprint, raw, seen, asked_at)"
+            " VALUES (:s, :ref, :f, :fp, :raw, :seen, :at) RETURNING id",
             s=stream,
             ref=observation.ref,
             f=content.decode(),
             fp=fingerprint(content),
             raw=observation.raw.decode(),
+            seen=observation.digest,
             at=observation.asked_at,
         )
     )
@@ -178,21 +206,32 @@ def _update(tx: Tx, record: int, observation: Observation, merged: Merge) -> Non
         {name: merged.fields[name] for name in FIELD_NAMES[observation.kind] if name in merged.fields}
     )
     tx.run(
-        "UPDATE record SET fields = :f, fingerprint = :fp, raw = :raw, asked_at = :at, missing = 0 WHERE id = :id",
+        "UPDATE record SET fields = :f, fingerprint = :fp, raw = :raw, seen = :seen, asked_at = :at, missing = 0"
+        " WHERE id = :id",
         f=content.decode(),
         fp=fingerprint(content),
         raw=observation.raw.decode(),
+        seen=b"" if merged.asked_at > observation.asked_at else observation.digest,
         at=merged.asked_at,
         id=record,
     )
 
 
-def _touch(tx: Tx, row: Row, observation: Observation) -> None:
-    """An unchanged sighting. A poll leaves its time in the cursor's page; every other way has only the record."""
-    if row["missing"] or (observation.via is not Via.POLL and observation.asked_at > row["asked_at"]):
+def _touch(tx: Tx, row: Row, observation: Observation, digest: bytes) -> None:
+    """An unchanged sighting. A poll leaves its time in the cursor's page; every other way has only the record.
+
+    ``digest``: by what the same row is known in the next listing; empty where it cannot be told.
+    """
+    other = bool(digest) and digest != row["seen"]
+    if (
+        row["missing"]
+        or other
+        or (observation.via is not Via.POLL and observation.asked_at > row["asked_at"])
+    ):
         tx.run(
-            "UPDATE record SET asked_at = max(asked_at, :at), missing = 0 WHERE id = :id",
+            "UPDATE record SET asked_at = max(asked_at, :at), missing = 0, seen = :seen WHERE id = :id",
             at=observation.asked_at,
+            seen=digest or row["seen"],
             id=row["id"],
         )
 
@@ -209,34 +248,6 @@ def _remember_keys(
         "INSERT INTO identity_key (record, key, name) VALUES (:r, :k, :n)",
         [{"r": record, "k": key, "n": name} for key, name in keys],
     )
-
-
-def reject(tx: Tx, connection: str, rows: Iterable[Rejected], *, now: int) -> int:
-    """Park rows of a listing that could not be understood. Gives how many are new."""
-    new = 0
-    for row in rows:
-        new += tx.run(
-            "INSERT INTO rejected (stream, ref, reason, raw, first_at) VALUES (:s, :ref, :reason, :raw, :now)"
-            " ON CONFLICT (stream, ref) DO UPDATE SET reason = excluded.reason, raw = excluded.raw, dismissed = 0"
-            " WHERE rejected.raw <> excluded.raw",
-            s=stream_id(tx, connection, row.kind),
-            ref=row.ref,
-            reason=row.reason,
-            raw=row.raw.decode(errors="replace"),
-            now=now,
-        )
-    return new
-
-
-def understood(tx: Tx, connection: str, kind: Kind, refs: Sequence[str]) -> None:
-    """Rows that could not be understood before and can be now are no longer parked."""
-    stream = stream_id(tx, connection, kind)
-    if tx.value("SELECT 1 FROM rejected WHERE stream = :s LIMIT 1", s=stream):
-        tx.run(
-            "DELETE FROM rejected WHERE stream = :s AND ref IN (SELECT value FROM json_each(:refs))",
-            s=stream,
-            refs=json.dumps(refs),
-        )
 
 
 _RECORD = """

@@ -65,6 +65,7 @@ CREATE TABLE record (
     fields TEXT NOT NULL,           -- JSON, present fields only
     fingerprint BLOB NOT NULL,      -- of the fields
     raw TEXT NOT NULL,
+    seen BLOB NOT NULL DEFAULT x'', -- digest of the row that a listing last showed; empty: to be read again
     asked_at INTEGER NOT NULL,
     missing INTEGER NOT NULL DEFAULT 0,
     UNIQUE (stream, ref)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from connectors import wire
 from connectors.answer import Answer
 from connectors.base import Connector, Finding, Surroundings
 from connectors.bookatu import hooks
@@ -12,7 +13,7 @@ from connectors.bookatu.settings import BookatuSettings
 from connectors.budget import Lane
 from connectors.call import segment
 from connectors.errors import BadAnswer, Refused
-from connectors.wire import observed, quoted
+from connectors.wire import listing, quoted, raw_of, version_of
 from mapping.capability import Act
 from mapping.model import Booking, Kind
 from mapping.record import PROVES_NOTHING, Account, Event, Observation, Page, Via, moment
@@ -21,6 +22,7 @@ from mapping.wish import Write
 _CATALOGUE_TTL_S = 3600
 _CLOCKS_AGREE_MS = 2000
 """The Date header counts whole seconds: a smaller difference says nothing."""
+_VERSION = version_of(words, wire)
 
 
 class Bookatu(Connector[BookatuSettings]):
@@ -36,6 +38,7 @@ class Bookatu(Connector[BookatuSettings]):
             headers={"authorization": f"Bearer {settings.api_key.get_secret_value()}"},
         )
         self._catalogue = words.Catalogue()
+        self._catalogue_digest = b""
         self._catalogue_at = float("-inf")
         self._clock_offset = 0
 
@@ -51,8 +54,9 @@ class Bookatu(Connector[BookatuSettings]):
         if kind is Kind.PEOPLE:
             answer = await self._http.read(path="/customers", lane=lane)
             # Capped at 1000 by name and without paging: it never proves that anybody is gone.
-            seen, rejected = observed(kind, self._rows(answer, "customers"), words.customer, answer.asked_at)
-            return Page(seen, answer.asked_at, rejected=rejected, coverage=PROVES_NOTHING)
+            rows = self._rows(answer, "customers")
+            people = listing(kind, rows, words.customer, answer.asked_at, _VERSION)
+            return Page(people, answer.asked_at, coverage=PROVES_NOTHING)
         return await self._appointments(lane)
 
     async def write(self, write: Write) -> Observation:
@@ -124,15 +128,16 @@ class Bookatu(Connector[BookatuSettings]):
         answer = await self._http.read(path="/appointments", lane=lane)
         rows = self._rows(answer, "appointments")
         catalogue = self._catalogue
-        seen, rejected = observed(
-            Kind.BOOKINGS, rows, lambda row: words.appointment(row, catalogue), answer.asked_at
+        appointments = listing(
+            Kind.BOOKINGS,
+            rows,
+            lambda row: words.appointment(row, catalogue),
+            answer.asked_at,
+            _VERSION + self._catalogue_digest,
         )
         self._measure_clock(answer)
         server_now = max(answer.date or 0, answer.asked_at)
-        unnamed = any(row.ref.startswith("row ") for row in rejected)
-        return Page(
-            seen, answer.asked_at, rejected=rejected, coverage=words.coverage(rows, seen, unnamed, server_now)
-        )
+        return Page(appointments, answer.asked_at, coverage=words.coverage(appointments, server_now))
 
     def _measure_clock(self, answer: Answer) -> None:
         offset = (answer.date or answer.asked_at) - answer.asked_at
@@ -145,6 +150,8 @@ class Bookatu(Connector[BookatuSettings]):
         business = self._object(await self._http.read(path="/business"))
         services = self._object(await self._http.read(path="/services"))
         self._catalogue = words.Catalogue.read(business, services)
+        # An appointment's currency and zone stand here: another catalogue, another reading of the same row.
+        self._catalogue_digest = raw_of([business, services])
         self._catalogue_at = self.around.now()
 
     async def _service(self, write: Write) -> str:

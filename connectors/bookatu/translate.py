@@ -10,7 +10,7 @@ from connectors.errors import Refused
 from connectors.wire import instant, shown
 from mapping.identity import MARK_PREFIX
 from mapping.model import Status
-from mapping.record import PROVES_NOTHING, Account, Coverage, Observation, moment
+from mapping.record import PROVES_NOTHING, Account, Coverage, Listing, Observation, Row
 from mapping.wish import Write
 
 # The five words that stand for a booking's status "across responses".
@@ -119,25 +119,29 @@ def customer(row: Mapping[str, Any]) -> dict[str, Any]:
     return shown(row, _CUSTOMER)
 
 
-def coverage(rows: list[Any], seen: list[Observation], unnamed: bool, server_now: int) -> Coverage:  # noqa: FBT001
+def coverage(listing: Listing, server_now: int) -> Coverage:
     """What GET /appointments proves: pending and confirmed ones from now on, up to the last row once it is full.
 
-    ``unnamed``: a row had no id, so any record may be the one. A list that is not ordered by start breaks the
-    document's word; then its end proves nothing either.
+    A row without an id may be any record. A list that is not ordered by start breaks the document's word; then its
+    end proves nothing either.
     """
-    starts = [
-        when
-        for observation in seen
-        if (when := moment(observation.fields.fields().get("starts"))) is not None
-    ]
-    if unnamed or starts != sorted(starts):
+    starts = [when for row in listing.rows if (when := _start_of(row)) is not None]
+    if listing.unnamed or starts != sorted(starts):
         return PROVES_NOTHING
-    full = len(rows) >= LIST_CAP
+    full = len(listing.rows) >= LIST_CAP
     return Coverage(
         statuses=LISTED,
         starts_from=server_now + _CLOCK_MARGIN_MS,
         starts_before=(starts[-1] if starts else 0) if full else None,
     )
+
+
+def _start_of(row: Row) -> int | None:
+    try:
+        starts = instant(row.content.get("startAt"))
+    except ValueError:
+        return None
+    return None if starts is None else round(starts.timestamp() * 1000)
 
 
 def local_date(starts: str, zone: str | None) -> str:

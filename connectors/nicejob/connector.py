@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from connectors import wire
 from connectors.answer import Answer
 from connectors.base import Connector, Finding, Surroundings
 from connectors.budget import Budget, Lane
@@ -18,7 +19,7 @@ from connectors.nicejob.platform import PLATFORM
 from connectors.nicejob.settings import NiceJobSettings
 from connectors.nicejob.webhooks import Webhooks
 from connectors.oauth import OAuth, Token, request_token
-from connectors.wire import UNREADABLE, observation, observed, quoted
+from connectors.wire import UNREADABLE, listing, observation, quoted, version_of
 from mapping.identity import marks_in
 from mapping.model import Kind
 from mapping.record import PROVES_NOTHING, Account, Event, Observation, Page, Via
@@ -30,6 +31,7 @@ _ACCESS_TOKEN_S = 24 * 3600
 _LOGIN_BUDGET = ((30, 60.0),)
 _FEW_PAGES = 500
 """How far a look-up without a filter walks: ten thousand people."""
+_VERSION = version_of(words, wire)
 
 
 class NiceJob(Connector[NiceJobSettings]):
@@ -80,13 +82,11 @@ class NiceJob(Connector[NiceJobSettings]):
         # Reviews document no cursor. A list that ignores it shows its first page again: that is its end.
         if following == cursor or (cursor and first == before):
             following = None
-        seen, rejected = observed(kind, rows, words.TRANSLATE[kind], answer.asked_at)
         # No order and no deletion is documented: what is missing from a walk proves nothing.
         return Page(
-            seen,
+            listing(kind, rows, words.TRANSLATE[kind], answer.asked_at, _VERSION),
             answer.asked_at,
             next=orjson.dumps([following, first]).decode() if following else None,
-            rejected=rejected,
             coverage=PROVES_NOTHING,
         )
 
@@ -181,7 +181,7 @@ class NiceJob(Connector[NiceJobSettings]):
             asked = {**params, **({"cursor": cursor} if cursor else {})}
             answer = await self._http.read(path=words.PATHS[kind], params=asked, lane=Lane.PUSH)
             rows, following = _listed(answer)
-            for seen in observed(kind, rows, words.TRANSLATE[kind], answer.asked_at, Via.FETCH)[0]:
+            for seen in _understood(kind, rows, answer):
                 yield seen
             if not following or following == cursor:
                 return
@@ -193,6 +193,10 @@ class NiceJob(Connector[NiceJobSettings]):
             return observation(kind, row, words.TRANSLATE[kind], answer.asked_at, via)
         except UNREADABLE:
             answer.unusable(f"a {kind.one} that cannot be understood")
+
+
+def _understood(kind: Kind, rows: list[Any], answer: Answer) -> list[Observation]:
+    return listing(kind, rows, words.TRANSLATE[kind], answer.asked_at, _VERSION, Via.FETCH).understood()[0]
 
 
 def _envelope(answer: Answer) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from connectors.errors import BadAnswer
 from daemon.units import Unit
 from mapping.model import Booking, Kind, Status, iso
 from mapping.record import Coverage, Observation, Page, Record, Via
-from state import accounts, cursors, ledger
+from state import accounts, cursors, ledger, rejected
 from state.cursors import StreamCursor
 from state.database import Tx
 from state.ledger import Stored
@@ -92,13 +92,12 @@ def _store(
     tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, page: Page, walk: Walk
 ) -> StreamCursor:
     account = accounts.get(tx, name)
-    stored = ledger.observe(
-        tx, name, kind, page.observations, now=now, region=account.country if account else None
-    )
-    shown = [observation.ref for observation in page.observations]
-    walk.rejected += ledger.reject(tx, name, page.rejected, now=now)
-    ledger.understood(tx, name, kind, shown)
-    cursor = cursors.advance(tx, cursor, page, shown + [row.ref for row in page.rejected], now=now)
+    same = ledger.unchanged(tx, name, kind, page.listing.rows)
+    seen, parked = page.listing.understood(same)
+    stored = ledger.observe(tx, name, kind, seen, now=now, region=account.country if account else None)
+    walk.rejected += rejected.reject(tx, name, parked, now=now)
+    rejected.understood(tx, name, kind, [*same, *(observation.ref for observation in seen)])
+    cursor = cursors.advance(tx, cursor, page, page.listing.refs, now=now)
     if page.next is None:
         stored.changed += _conclude(tx, now, name, kind, cursor, page)
     _count(walk, stored)

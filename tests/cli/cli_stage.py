@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mapping.model import Booking, Kind, Person, Status
-from mapping.record import COMPLETE, Account, Observation, Page, Via
+from mapping.record import COMPLETE, Account, Listing, Observation, Page, Via
 from state import accounts, cursors, inbox, ledger
 from state.database import Database, writing
 
@@ -85,9 +85,17 @@ def fill(folder, *observations, finished=True):
             for name in ("salon", "reviews"):
                 for kind in (Kind.PEOPLE, Kind.BOOKINGS):
                     cursors.advance(
-                        tx, cursors.stream(tx, name, kind), Page([], NOW, coverage=COMPLETE), [], now=NOW
+                        tx,
+                        cursors.stream(tx, name, kind),
+                        Page(Listing(kind, (), _never), NOW, coverage=COMPLETE),
+                        [],
+                        now=NOW,
                     )
     return path
+
+
+def _never(row):
+    raise AssertionError(row)
 
 
 def hook(tx, state):

@@ -9,7 +9,7 @@ from connectors.registry import CONNECTORS
 from mapping.model import Kind
 from mapping.record import Rejected
 from mapping.schema import json_schema
-from state import ledger, tokens
+from state import ledger, rejected, tokens
 from state.database import writing
 
 
@@ -76,7 +76,7 @@ def test_parked_retry_and_dismiss(tmp_path):
     path = fill(tmp_path)
     with writing(path) as tx:
         hook(tx, "parked")
-        ledger.reject(tx, "salon", [Rejected(Kind.BOOKINGS, "apt_9", "no start", b"{}")], now=1)
+        rejected.reject(tx, "salon", [Rejected(Kind.BOOKINGS, "apt_9", "no start", b"{}")], now=1)
     done = run(tmp_path, "parked", "--json")
     assert done.returncode == 3
     assert [row["id"] for row in told(done)] == ["w1", "r1"]

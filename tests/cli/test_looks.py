@@ -82,7 +82,10 @@ def test_explain_tells_old_and_new_and_what_every_route_wants(armed):
     ("words", "said"),
     [
         (("sallon", "booking", "x"), "did you mean"),
-        (("salon", "appointment", "x"), "bookings, people, reviews"),
+        (
+            ("salon", "appointment", "x"),
+            "bookings, enrolments, missions, parameters, people, reviews, visits",
+        ),
         (("salon", "booking", "x"), "apt_new, apt_old"),
     ],
 )

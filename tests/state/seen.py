@@ -1,9 +1,10 @@
 """Sightings for the tests of the store."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mapping.model import MODEL, Kind
-from mapping.record import Observation, Page, Record, Via
+from mapping.record import Listing, Observation, Page, Record, Row, Via
 from state import ledger
 from state.cursors import StreamCursor, advance, stream
 from state.database import Tx
@@ -37,9 +38,16 @@ def poll(tx: Tx, at: int, *seen: Observation, following: str | None = None, **mo
     """What a unit does with a page: the ledger and the cursor."""
     if seen:
         observe(tx, *seen)
-    page = Page(list(seen), at, following, **more)
+    page = Page(listed(seen), at, following, **more)
     cursor = stream(tx, "salon", Kind.BOOKINGS)
     return advance(tx, cursor, page, [each.ref for each in seen], now=at)
+
+
+def listed(seen: Sequence[Observation], kind: Kind = Kind.BOOKINGS) -> Listing:
+    """A listing that shows these, already understood."""
+    return Listing(
+        kind, [Row(each.ref, each.raw, each.digest, each) for each in seen], lambda row: row.content
+    )
 
 
 def journal(tx: Tx) -> int:

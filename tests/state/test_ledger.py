@@ -1,12 +1,13 @@
 import json
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
-from seen import booking, held, journal, observe, person, poll
+from seen import booking, held, journal, listed, observe, person, poll
 
 from mapping.model import Kind
 from mapping.record import Rejected, Via
-from state import ledger
+from state import ledger, rejected
 
 B, P = Kind.BOOKINGS, Kind.PEOPLE
 
@@ -130,22 +131,22 @@ class TestRejected:
         return [row["ref"] for row in tx.rows("SELECT ref FROM rejected WHERE dismissed = 0 ORDER BY ref")]
 
     def test_parked_once_and_again_when_it_changes(self, tx, connection):
-        assert ledger.reject(tx, "salon", [self.row(), self.row("b2", b"\xff")], now=1) == 2
+        assert rejected.reject(tx, "salon", [self.row(), self.row("b2", b"\xff")], now=1) == 2
         before = connection.total_changes
-        assert ledger.reject(tx, "salon", [self.row()], now=2) == 0
+        assert rejected.reject(tx, "salon", [self.row()], now=2) == 0
         assert connection.total_changes == before
         tx.run("UPDATE rejected SET dismissed = 1")
-        assert ledger.reject(tx, "salon", [self.row()], now=2) == 0
+        assert rejected.reject(tx, "salon", [self.row()], now=2) == 0
         assert self.parked(tx) == []
-        assert ledger.reject(tx, "salon", [self.row(raw=b"{1}")], now=3) == 1
+        assert rejected.reject(tx, "salon", [self.row(raw=b"{1}")], now=3) == 1
         assert self.parked(tx) == ["b1"]
 
     def test_what_is_understood_is_no_longer_parked(self, tx):
-        ledger.reject(tx, "salon", [self.row(), self.row("b2")], now=1)
-        ledger.understood(tx, "other", B, ["b1"])
-        ledger.understood(tx, "salon", P, ["b1"])
+        rejected.reject(tx, "salon", [self.row(), self.row("b2")], now=1)
+        rejected.understood(tx, "other", B, ["b1"])
+        rejected.understood(tx, "salon", P, ["b1"])
         assert self.parked(tx) == ["b1", "b2"]
-        ledger.understood(tx, "salon", B, ["b1", "b9"])
+        rejected.understood(tx, "salon", B, ["b1", "b9"])
         assert self.parked(tx) == ["b2"]
 
 
@@ -185,3 +186,58 @@ class TestJournal:
     def test_a_record_that_is_not_there(self, tx):
         with pytest.raises(LookupError):
             ledger.get(tx, 99)
+
+
+class TestUnchanged:
+    """A row that a listing shows again, byte for byte, need not be understood again."""
+
+    def shown(self, tx, *seen):
+        return ledger.unchanged(tx, "salon", B, listed(seen).rows)
+
+    def row(self, at=5, digest=b"d1", ref="b1", **fields):
+        return replace(booking(ref, at, **fields), digest=digest)
+
+    def test_the_same_row_is_known_and_another_is_not(self, tx):
+        observe(tx, self.row(title="Gel"))
+        assert self.shown(tx, self.row()) == {"b1"}
+        assert self.shown(tx, self.row(digest=b"d2")) == set()
+        assert self.shown(tx, self.row(ref="b2")) == set()
+
+    def test_shown_twice_each_sighting_counts(self, tx):
+        observe(tx, self.row(title="Gel"))
+        assert self.shown(tx, self.row(), self.row()) == set()
+
+    def test_a_record_that_something_else_altered_is_weighed_again(self, tx):
+        observe(tx, self.row(status="confirmed"))
+        observe(tx, booking("b1", 6, Via.WEBHOOK, status="cancelled"))
+        assert self.shown(tx, self.row(7)) == set()
+        observe(tx, self.row(7, status="confirmed"))
+        assert held(tx, "b1").fields["status"] == "confirmed"
+
+    def test_a_stale_row_that_lost_is_weighed_again_when_a_later_list_shows_it(self, tx):
+        observe(tx, booking("b1", 6, Via.WEBHOOK, status="cancelled"))
+        observe(tx, self.row(5, status="confirmed"))
+        assert held(tx, "b1").fields["status"] == "cancelled"
+        assert self.shown(tx, self.row(7)) == set()
+
+    def test_a_missing_record_is_seen_again(self, tx):
+        observe(tx, self.row(title="Gel"))
+        ledger.set_missing(tx, held(tx, "b1").id, 1)
+        assert self.shown(tx, self.row()) == set()
+        observe(tx, self.row(6, title="Gel"))
+        assert held(tx, "b1").missing == 0
+        assert self.shown(tx, self.row()) == {"b1"}
+
+    def test_other_bytes_of_the_same_content_are_known_from_then_on(self, tx):
+        observe(tx, self.row(title="Gel"))
+        assert not observe(tx, self.row(digest=b"d2", title="Gel")).altered
+        assert self.shown(tx, self.row(digest=b"d2")) == {"b1"}
+
+
+def test_who_stands_inside_a_booking_is_stored_too(tx):
+    guest = person("p1", 5, full_name="Ann")
+    inside = replace(booking("b1", 5, people=["p1"]), embedded=(guest,))
+    stored = observe(tx, inside)
+    assert (stored.new, set(stored.ids)) == (2, {"b1"})
+    assert held(tx, "p1", kind=P).fields == {"full_name": "Ann"}
+    assert not observe(tx, inside).altered

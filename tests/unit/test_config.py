@@ -513,7 +513,7 @@ class TestRoutes:
         ("source", "target", "said"),
         [
             ("salo.bookings", "reviews.bookings", '15:11: routes.0.from: there is no connection "salo"; did you mean "salon"? (connections: odd, reviews, salon)'),
-            ("salon.bokings", "reviews.bookings", '15:11: routes.0.from: "salon.bokings" names no kind after the dot; did you mean "bookings"? (kinds: bookings, people, reviews)'),
+            ("salon.bokings", "reviews.bookings", '15:11: routes.0.from: "salon.bokings" names no kind after the dot; did you mean "bookings"? (kinds: bookings, enrolments, missions, parameters, people, reviews, visits)'),
             ("salon", "reviews.bookings", '15:11: routes.0.from: "salon" is not connection.kind; write the connection and the kind, such as salon.bookings'),
             ("salon.reviews", "reviews.bookings", "15:11: routes.0.from: Bookatu has no reviews; choose one of its kinds: bookings, people"),
             ("odd.reviews", "reviews.reviews", "15:11: routes.0.from: Odd does not list its reviews; what it lists: bookings"),
