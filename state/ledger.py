@@ -273,6 +273,8 @@ _RECORD = """
     SELECT r.id, s.connection, s.kind, r.ref, coalesce(r.joined, r.id) AS entity, r.fields, r.asked_at, r.missing
     FROM record r JOIN stream s ON s.id = r.stream
 """
+# The planner would rather look through the whole stream than begin with the one record that is meant.
+_RECORD_FIRST = _RECORD.replace("JOIN", "CROSS JOIN")
 
 
 def _record(row: Row) -> Record:
@@ -301,8 +303,8 @@ def get(tx: Tx, record: int) -> Record:
 def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None:
     """The record by which a connection knows an entity: the earliest one where there are several."""
     row = tx.row(
-        _RECORD
-        + " WHERE (r.id = :e OR r.joined = :e) AND s.connection = :c AND s.kind = :k ORDER BY r.id LIMIT 1",
+        _RECORD_FIRST + " WHERE r.id IN (SELECT :e UNION ALL SELECT id FROM record WHERE joined = :e)"
+        " AND s.connection = :c AND s.kind = :k ORDER BY r.id LIMIT 1",
         e=entity,
         c=connection,
         k=kind.value,
