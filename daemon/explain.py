@@ -10,7 +10,7 @@ from mapping.model import Kind
 from mapping.problem import instead
 from mapping.record import Record
 from mapping.wish import Skip, Stuck, Write
-from state import cursors, inbox, ledger, links, outbox, overview
+from state import cursors, inbox, journal, ledger, links, outbox, overview
 from state.database import Tx
 from state.outbox import Intent
 
@@ -84,7 +84,7 @@ def _journal(tx: Tx, record: Record) -> list[dict[str, Any]]:
     import json
 
     state, told = dict(record.fields), []
-    for row in reversed(ledger.story(tx, record.id)):
+    for row in reversed(journal.story(tx, record.id)):
         changes: dict[str, Any] = {}
         first = row["before"] is None
         if first:
@@ -130,7 +130,7 @@ def _route(world: World, tx: Tx, route: Route, record: Record) -> dict[str, Any]
             "why": wanted.why,
             "steps": [],
         }
-    known = ledger.last_change(tx, record.id) <= state.baseline
+    known = journal.last_change(tx, record.id) <= state.baseline
     held = ledger.of_entity(tx, record.entity, route.target.connection, route.target.kind)
     if known and held is None and route.since is None and not _intents(tx, record):
         why = (

@@ -7,7 +7,6 @@ from daemon.units.push import changed, decide_record
 from daemon.world import Want, World
 from mapping.capability import People
 from mapping.config import Route
-from mapping.decide import next_step
 from mapping.identity import Match, Suggestion
 from mapping.model import Kind
 from mapping.record import Record
@@ -160,7 +159,6 @@ def foresee(
     world: World, tx: Tx, want: Want, people: set[tuple[str, int]]
 ) -> tuple[Step, Record | None, tuple[str, ...]]:
     """The step for a wish as a push would take it: matched first, and with the people who are made before it."""
-    target = want.route.target.connection
     step, held = world.step(tx, want)
     notes: tuple[str, ...] = ()
     if held is None and isinstance(step, Write | Waits):
@@ -172,9 +170,7 @@ def foresee(
     there = world.people_there(tx, want) or _coming(world, tx, want, people)
     if held is None and (there is None or isinstance(step, Write)):
         return step, held, notes
-    sent = outbox.sent(tx, want.route.name, want.kind, want.entity)
-    spec = world.spec(target, want.kind)
-    return next_step(want.wish, want.kind, spec, held, sent, there, world.region(tx, target)), held, notes
+    return world.step_for(tx, want, held, there), held, notes
 
 
 def _coming(world: World, tx: Tx, want: Want, people: set[tuple[str, int]]) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from daemon.world import World
 from mapping.config import Route
-from state import cursors, inbox, ledger, outbox, overview, tokens, units
+from state import cursors, inbox, journal, ledger, outbox, overview, tokens, units
 from state.database import Tx
 
 _OPEN = ("open", "waiting", "sending", "parked")
@@ -79,7 +79,7 @@ def _route(tx: Tx, route: Route) -> dict[str, Any]:
         "armed_at": state.armed_at,
         "since": route.since.isoformat() if route.since else None,
         "baseline": state.baseline,
-        "behind": ledger.journal_end(tx) - state.position if state.armed else None,
+        "behind": journal.end(tx) - state.position if state.armed else None,
         "intents": {name: counted[name] for name in (*_OPEN, "done", "dismissed")},
     }
 

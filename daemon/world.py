@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mapping.capability import KindSpec, People, Platform
-from mapping.config import Config, Route
+from mapping.config import Config, Route, leads_back
 from mapping.decide import Case, next_step, person_wish, wish
 from mapping.expr import ExpressionError, record_scope
 from mapping.identity import Match, Suggestion, keys_of, match, origin_mark
 from mapping.model import Kind, Status
-from mapping.record import Account, Record
-from mapping.wish import Skip, Step, Stuck, Wish
-from state import accounts, cursors, ledger, links, outbox
+from mapping.record import Account, Record, begins_at, moment
+from mapping.wish import Pair, Skip, Step, Stuck, Wish
+from state import accounts, cursors, journal, ledger, links, outbox
 from state.database import Tx
 
 
@@ -62,6 +62,18 @@ class World:
         account = self.account(tx, connection)
         return account.country if account else None
 
+    def back(self, route: Route) -> Route | None:
+        """The route that leads back, where two keep both sides in step."""
+        return next((other for other in self.config.routes if leads_back(route, other)), None)
+
+    def held(self, tx: Tx, route: Route, kind: Kind, entity: int) -> Record | None:
+        """The target's record for an entity. One that stands under another is the route's own: no entity is shared."""
+        target = route.target.connection
+        if self.spec(target, kind).under is None:
+            return ledger.of_entity(tx, entity, target, kind)
+        made = outbox.delivery(tx, route.name, kind, entity)
+        return ledger.find(tx, target, kind, made.target) if made and made.target else None
+
     def mark(self, tx: Tx, record: Record) -> str:
         """The origin mark of a source record."""
         account = self.account(tx, record.connection)
@@ -80,7 +92,9 @@ class World:
         state = cursors.route(tx, route.name)
         target = route.target
         person = self.person_of(tx, record)
-        held = ledger.of_entity(tx, record.entity, target.connection, target.kind)
+        held = self.held(tx, route, target.kind, record.entity)
+        back = self.back(route)
+        left = outbox.delivery(tx, back.name, record.kind, record.entity) if back else None
         pending = outbox.unfinished(tx, route.name, target.kind, record.entity)
         in_flight = pending is not None and (pending.state == "sending" or pending.doubt_since is not None)
         try:
@@ -100,10 +114,11 @@ class World:
                 ),
                 person=person.fields if person else None,
                 region=self.region(tx, record.connection),
-                known_before=ledger.last_change(tx, record.id) <= state.baseline,
+                known_before=journal.last_change(tx, record.id) <= state.baseline,
                 over_before=record.status is Status.COMPLETED
-                and ledger.status_known_at(tx, record.id, state.baseline),
+                and journal.status_known_at(tx, record.id, state.baseline),
                 delivered=held is not None or in_flight,
+                as_left=left.shown if left else None,
             )
             return wish(case)
         except ExpressionError as error:
@@ -138,18 +153,45 @@ class World:
 
     def step(self, tx: Tx, want: Want) -> tuple[Step, Record | None]:
         """The write that is missing for a wish, and the target's record as last seen."""
+        held = self.held(tx, want.route, want.kind, want.entity)
+        return self.step_for(tx, want, held, self.people_there(tx, want)), held
+
+    def step_for(self, tx: Tx, want: Want, held: Record | None, people: tuple[str, ...] | None) -> Step:
+        """The write that is missing for a wish if this is the target's record, and these the target's people."""
         target = want.route.target.connection
-        held = ledger.of_entity(tx, want.entity, target, want.kind)
-        step = next_step(
+        spec, made = (
+            self.spec(target, want.kind),
+            outbox.delivery(tx, want.route.name, want.kind, want.entity),
+        )
+        return next_step(
             want.wish,
             want.kind,
-            self.spec(target, want.kind),
+            spec,
             held,
-            outbox.sent(tx, want.route.name, want.kind, want.entity),
-            self.people_there(tx, want),
+            made.sent if made else None,
+            people,
             self.region(tx, target),
+            parent=parent_of(tx, want.source, target, spec.under) if spec.under else None,
+            pair=self._pair(tx, want, held, made) if held else None,
         )
-        return step, held
+
+    def _pair(self, tx: Tx, want: Want, held: Record, made: outbox.Delivery | None) -> Pair | None:
+        route, back = want.route, self.back(want.route)
+        if back is None or want.kind is not route.target.kind:
+            return None
+        if made is not None and made.shown is not None:
+            agreed = made.shown
+        else:
+            theirs = outbox.delivery(tx, back.name, want.source.kind, want.entity)
+            agreed = theirs.sent if theirs else {}
+        newest = frozenset(route.newest) | frozenset(back.newest)
+        newer = (
+            name
+            for name in newest
+            if journal.field_changed_at(tx, held.id, name)
+            > journal.field_changed_at(tx, want.source.id, name)
+        )
+        return Pair(back.name, frozenset(route.owns), frozenset(back.owns), newest, frozenset(newer), agreed)
 
     def people_there(self, tx: Tx, want: Want) -> tuple[str, ...] | None:
         """The target's ids of the people a booking is for; None while not all of them exist there."""
@@ -171,7 +213,37 @@ class World:
             (record, own)
             for record, own in links.candidates(tx, target, want.kind, [*keys, f"mark:{want.wish.mark}"])
             if not links.undone(tx, want.source, record)
+            and record.entity != want.source.entity
+            and not (want.wish.moves and record.status is Status.CANCELLED)
         ]
         return match(
             want.kind, want.source.fields, want.wish.mark, found, region=region, shared=links.shared(tx, keys)
         )
+
+
+def parent_of(tx: Tx, source: Record, connection: str, under: Kind) -> Record | None:
+    """The record at ``connection`` that something made of ``source`` is to stand under.
+
+    Its own entity; or the booking that a review is about; or the visit of the person that the review is from: the
+    last one that had begun when the review was written.
+    """
+    if source.kind is under:
+        return ledger.of_entity(tx, source.entity, connection, under)
+    about = source.fields.get("booking") if under is Kind.BOOKINGS else None
+    if about and (booking := ledger.find(tx, source.connection, Kind.BOOKINGS, about)):
+        return ledger.of_entity(tx, booking.entity, connection, under)
+    refs = source.fields.get("people") or [source.fields.get("person")]
+    person = ledger.find(tx, source.connection, Kind.PEOPLE, refs[0]) if refs and refs[0] else None
+    if person is None:
+        return None
+    if under is Kind.PEOPLE:
+        return ledger.of_entity(tx, person.entity, connection, under)
+    there = [each.ref for each in ledger.all_of_entity(tx, person.entity, connection, Kind.PEOPLE)]
+    written = moment(source.fields.get("created_at"))
+    begun = [
+        (begins, booking)
+        for booking in ledger.naming_person(tx, connection, there)
+        if booking.status is not Status.CANCELLED and (begins := begins_at(booking.fields)) is not None
+    ]
+    fit = [pair for pair in begun if written is None or pair[0] <= written]
+    return max(fit, key=lambda pair: pair[0])[1] if fit else None

@@ -76,6 +76,21 @@ class KindSpec:
     """Fields that a write can empty. For all others a null is not written."""
 
 
+def can_cancel(spec: KindSpec) -> bool:
+    """Whether a cancelled visit can be shown to the target at all."""
+    return Act.CANCEL in spec.acts or spec.cancel_leaves_open
+
+
+INHERITED = frozenset({"place", "zone", "people"})
+"""Fields that a record takes from the one it stands under, unless a route sets them."""
+
+REACH = {
+    Kind.BOOKINGS: frozenset({Kind.BOOKINGS, Kind.REVIEWS}),
+    Kind.PEOPLE: frozenset({Kind.PEOPLE, Kind.BOOKINGS, Kind.REVIEWS}),
+}
+"""From which kinds the record is found that another one is to stand under."""
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """Everything the rest of the program knows of a platform."""

@@ -103,6 +103,21 @@ class Notify(StrEnum):
     ALLOW = "allow"
 
 
+class OnCancel(StrEnum):
+    """What a cancelled source does to the target's record."""
+
+    CANCEL = "cancel"
+    TAG = "tag"
+    IGNORE = "ignore"
+
+
+class OnReschedule(StrEnum):
+    """What a moved source does to a target that cannot move its record."""
+
+    REFUSE = "refuse"
+    CANCEL_AND_CREATE = "cancel_and_create"
+
+
 def is_loopback(host: str | None) -> bool:
     """Whether what is sent to a host stays on this machine."""
     if not host:
@@ -182,6 +197,9 @@ _Since = Annotated[datetime, _parsed(parse_since), _pattern(SINCE_PATTERN)]
 _PublicUrl = Annotated[str, AfterValidator(_public_url), _pattern(r"^https?://\S+$")]
 _When = Annotated[InstanceOf[Expression], WithJsonSchema({"type": ["string", "boolean"]})]
 _Set = Annotated[Mapping[str, Annotated[Any, WithJsonSchema(_SET_SCHEMA)]], BeforeValidator(_empty)]
+_Fields = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
 _Row = Annotated[Any, AfterValidator(_scalar), WithJsonSchema(_SCALAR_SCHEMA)]
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
@@ -236,11 +254,39 @@ class Route(_Keys):
         description="Whether the target may notify a guest: never (a write that cannot be silent is refused) "
         "or allow.",
     )
+    after: _When | None = Field(
+        default=None,
+        description="A moment before which nothing is written, as an expression, such as "
+        "at(booking.departure, booking.check_out, booking.zone).",
+    )
+    on_cancel: OnCancel | None = Field(
+        default=None,
+        description="What a cancelled or missed one does to its record at the target: cancel it, tag it, or ignore it. "
+        "Default: cancel where the target can (or tag where it has no cancelled state), otherwise ignore.",
+    )
+    on_reschedule: OnReschedule = Field(
+        default=OnReschedule.REFUSE,
+        description="What happens when a booking moves and the target cannot move it: refuse (it is parked), or "
+        "cancel_and_create, which its customer may notice.",
+    )
+    owns: _Fields = Field(
+        default=(),
+        description="With a route back: fields of the target that this route alone decides.",
+    )
+    newest: _Fields = Field(
+        default=(),
+        description="With a route back: fields that are as whoever changed them last wants them.",
+    )
     since: _Since | None = Field(
         default=None,
         description="A date (in UTC) or an instant: nothing older is ever pushed. Default: the moment of "
         "arming.",
     )
+
+
+def leads_back(route: Route, other: Route) -> bool:
+    """Whether two routes keep the same two sides in step, each in its direction."""
+    return other.source == route.target and other.target == route.source
 
 
 class Config(_Keys):

@@ -13,16 +13,16 @@ target stays until the source changes that very field.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mapping.capability import Act, KindSpec, People, Voice
-from mapping.config import Route
+from mapping.capability import INHERITED, Act, KindSpec, People, Voice, can_cancel
+from mapping.config import OnCancel, OnReschedule, Route
 from mapping.expr import ExpressionError, Scope
 from mapping.model import Kind, Status
 from mapping.normal import comparable, phone_key, same
-from mapping.record import Record, moment
-from mapping.wish import Settled, Skip, Step, Stuck, Waits, Wish, Write
+from mapping.record import Record, begins_at, moment
+from mapping.wish import Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Case:
     """It was completed already when the route was armed, whatever else was learned of it since."""
     delivered: bool = False
     """The target has a record for it already."""
+    as_left: Mapping[str, Any] | None = None
+    """The source's fields as the route back last left them."""
 
 
 def wish(case: Case) -> Wish | Skip:
@@ -60,14 +62,18 @@ def wish(case: Case) -> Wish | Skip:
     ended = status if status in {Status.CANCELLED, Status.NO_SHOW} else None
     if ended and not case.delivered:
         return Skip(f"it was {_words(ended)} before it was ever delivered")
+    if ended and _on_cancel(case) is OnCancel.IGNORE:
+        return Skip(f"it is {_words(ended)}, which the target is not told (`on_cancel`)")
     if not ended and not _wanted(case):
         return Skip("`when` is not true for it")
-    wanted = _wanted_fields(case)
+    wanted = _wanted_fields(case, fields)
+    left = _wanted_fields(case, case.as_left) if case.as_left is not None else {}
+    only_tags = ended is not None and (
+        _on_cancel(case) is OnCancel.TAG or (case.target.cancel_leaves_open and case.route.on_cancel is None)
+    )
     if ended:
-        wanted = (
-            {"tags": list(case.target.cancel_tags.get(ended, ()))} if case.target.cancel_leaves_open else {}
-        )
-    loud, note = _loudness(case)
+        wanted = {"tags": list(case.target.cancel_tags.get(ended, (ended.value,)))} if only_tags else {}
+    loud, note = _loudness(case, wanted)
     if case.target.quiet_tag and not loud and wanted.get("status") == Status.COMPLETED:
         wanted["tags"] = [*wanted.get("tags", []), case.target.quiet_tag]
     return Wish(
@@ -78,7 +84,27 @@ def wish(case: Case) -> Wish | Skip:
         people=_people(case),
         person=_contact(case),
         ended=ended,
+        only_tags=only_tags,
+        moves=case.route.on_reschedule is OnReschedule.CANCEL_AND_CREATE,
+        not_before=None if ended else _not_before(case),
+        untouched=tuple(name for name, value in wanted.items() if name in left and left[name] == value),
     )
+
+
+def _on_cancel(case: Case) -> OnCancel:
+    if case.route.on_cancel is not None:
+        return case.route.on_cancel
+    return OnCancel.CANCEL if can_cancel(case.target) else OnCancel.IGNORE
+
+
+def _not_before(case: Case) -> int | None:
+    if case.route.after is None:
+        return None
+    when = case.route.after.evaluate(case.scope)
+    try:
+        return moment(when)
+    except (TypeError, ValueError):
+        raise ExpressionError(f"`after` gave {when!r} instead of a moment") from None
 
 
 def _words(status: Status) -> str:
@@ -103,8 +129,7 @@ def _too_old(case: Case) -> str | None:
 def _begins(record: Record) -> int | None:
     fields = record.fields
     if record.kind is Kind.BOOKINGS:
-        stay = fields.get("arrival")
-        return moment(fields.get("starts")) or (moment(f"{stay}T00:00:00Z") if stay else None)
+        return begins_at(fields)
     return moment(fields.get("created_at"))
 
 
@@ -118,17 +143,25 @@ def _wanted(case: Case) -> bool:
     return answer
 
 
-def _wanted_fields(case: Case) -> dict[str, Any]:
-    """What the target is to hold: its writable fields taken over as they are, unless ``set`` says otherwise."""
-    spec, source = case.target, case.source.fields
-    wanted = {
-        name: source[name] for name in spec.writes.values() if name in source and name not in _NOT_TAKEN_OVER
-    }
-    for name, value in case.route.set.items():
-        wanted[name] = value.evaluate(case.scope) if hasattr(value, "evaluate") else value
+def _wanted_fields(case: Case, source: Mapping[str, Any]) -> dict[str, Any]:
+    """What the target is to hold: its writable fields taken over as they are, unless ``set`` says otherwise.
+
+    A record of another kind takes over nothing: only ``set`` knows what is to become of what.
+    """
+    spec, wanted = case.target, {}
+    if case.route.source.kind is case.route.target.kind:
+        wanted = {
+            name: source[name]
+            for name in spec.writes.values()
+            if name in source and name not in _NOT_TAKEN_OVER
+        }
     wanted.pop("status", None)
-    if (status := case.source.status) and (held := spec.statuses.get(status)):
+    word = source.get("status")
+    if word and (held := spec.statuses.get(Status(word))):
         wanted["status"] = held.value
+    scope = case.scope if source is case.source.fields else case.scope.of(case.source.kind, source)
+    for name, value in case.route.set.items():
+        wanted[name] = value.evaluate(scope) if hasattr(value, "evaluate") else value
     if wanted.get("status") != Status.COMPLETED:
         wanted.pop("completed_at", None)
     if phone := phone_key(wanted.get("phone"), case.region):
@@ -140,18 +173,28 @@ _NOT_TAKEN_OVER = {"people", "staff", "service", "blocked"}
 """Ids of the source mean nothing at the target, and nobody is unblocked by a copy."""
 
 
-def _loudness(case: Case) -> tuple[bool, str]:
+def _loudness(case: Case, wanted: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether the target may speak: the route must allow it, and what was over before the cut-over stays quiet."""
     if case.route.notify != "allow":
         return False, ""
-    if case.source.status is Status.COMPLETED:
-        fields = case.source.fields
-        over = (
-            moment(fields.get("completed_at")) or moment(fields.get("ends")) or moment(fields.get("starts"))
-        )
-        if over is None or over < case.cutover or case.known_before or case.over_before:
+    completes = wanted.get("status") == Status.COMPLETED
+    if case.source.status is Status.COMPLETED or completes:
+        over = _over(case.source.fields)
+        known = case.source.status is Status.COMPLETED and (case.known_before or case.over_before)
+        if over is None or over < case.cutover or known:
             return False, " (completed before the cut-over: quietly)"
     return True, ""
+
+
+def _over(fields: Mapping[str, Any]) -> int | None:
+    """When a visit was over, as far as anybody can tell. A stay ends when its last day does, wherever that is."""
+    day = fields.get("departure")
+    return (
+        moment(fields.get("completed_at"))
+        or moment(fields.get("ends"))
+        or moment(fields.get("starts"))
+        or (moment(f"{day}T23:59:59Z") if day else None)
+    )
 
 
 def _people(case: Case) -> tuple[str, ...]:
@@ -187,33 +230,90 @@ def next_step(
     sent: Mapping[str, Any] | None,
     people: tuple[str, ...] | None = None,
     region: str | None = None,
+    *,
+    parent: Record | None = None,
+    pair: Pair | None = None,
 ) -> Step:
     """The one write that is missing.
 
     ``target`` is the target's record as last seen, ``sent`` what this route last sent it, ``people`` the target's ids
-    of ``wanted.people`` (None while not all of them are known there), ``region`` the target's own phone region.
+    of ``wanted.people`` (None while not all of them are known there), ``region`` the target's own phone region,
+    ``parent`` the target's record that it is to stand under, ``pair`` the route back.
     """
-    if target is None:
-        return _creation(wanted, kind, spec, people)
-    if wanted.only_create:
-        return Settled("it exists")
-    if wanted.ended and not spec.cancel_leaves_open:
-        return _cancellation(wanted, kind, spec, target)
+    if target is None or _made_room(wanted, target, sent or {}):
+        return _creation(wanted, kind, spec, people, parent)
+    write = Write(kind, Act.CANCEL, target.ref, {}, wanted.mark, held=target.fields, why=wanted.why)
+    if wanted.ended and not wanted.only_tags:
+        already = target.status in {Status.CANCELLED, wanted.ended}
+        return Settled("it is cancelled there already") if already else _spoken(write, wanted, spec)
     changes = _changes(wanted, spec, target, sent or {}, region)
-    if not changes:
-        return Settled("the target holds it already")
-    acts = {_act_of(wanted, changes, target)}
-    return _spoken(
-        Write(kind, acts.pop(), target.ref, changes, wanted.mark, held=target.fields, why=wanted.why),
-        wanted,
-        spec,
+    if pair is not None and not wanted.only_create and (conflict := _settle(changes, pair, target, region)):
+        return Stuck(conflict)
+    if not changes or wanted.only_create:
+        return Settled("it exists" if wanted.only_create else "the target holds it already")
+    if wanted.moves and Act.UPDATE not in spec.acts and _MOVING & set(changes):
+        return _spoken(replace(write, then_create=True), wanted, spec)
+    act = _act_of(wanted, spec, changes, target)
+    return _spoken(replace(write, act=act, fields=changes), wanted, spec)
+
+
+def _made_room(wanted: Wish, target: Record, sent: Mapping[str, Any]) -> bool:
+    """Whether the target's record was cancelled so that it can be made anew at another time."""
+    return (
+        wanted.moves
+        and not wanted.ended
+        and target.status is Status.CANCELLED
+        and not same("starts", sent.get("starts"), wanted.fields.get("starts"))
     )
 
 
-def _creation(wanted: Wish, kind: Kind, spec: KindSpec, people: tuple[str, ...] | None) -> Step:
+_MOVING = {"starts", "ends", "arrival", "departure"}
+
+
+def _settle(changes: dict[str, Any], pair: Pair, target: Record, region: str | None) -> str | None:
+    """Leave to the other side what is its own; gives why a human has to decide, where nothing else does."""
+    open_ones = []
+    for name in list(changes):
+        shown = target.fields.get(name)
+        if name in pair.owned_there or name in pair.newer_there:
+            del changes[name]
+        elif name in pair.owned_here or name in pair.newest or name in {"tags", "status"}:
+            continue
+        elif name in pair.agreed and not same(name, pair.agreed[name], shown, region):
+            both = f": {_short(changes[name])} here, {_short(shown)} there" if name in _SHOWN else ""
+            open_ones.append(name + both)
+    if not open_ones:
+        return None
+    return (
+        f"both sides have changed {'; '.join(open_ones)}. Make them equal, or say in the YAML who decides (`owns`,"
+        f" `newest`, here or in route {pair.back!r}); then retry"
+    )
+
+
+_SHOWN = {*_MOVING, "amount", "adults", "children", "title"}
+"""Fields whose values may be shown in a message: never contact data or free text."""
+
+
+def _short(value: Any) -> str:
+    return f"{value['minor']} {value['currency']}" if isinstance(value, Mapping) else str(value)
+
+
+def _creation(
+    wanted: Wish, kind: Kind, spec: KindSpec, people: tuple[str, ...] | None, parent: Record | None
+) -> Step:
     if wanted.ended:
         return Settled(f"it was {_words(wanted.ended)} before it was ever delivered")
     fields = dict(wanted.fields)
+    if spec.under is not None:
+        if parent is None:
+            return Waits(f"the {spec.under.one} it stands under is not known there yet")
+        inherited = {name: parent.fields[name] for name in sorted(INHERITED) if parent.fields.get(name)}
+        writable = set(spec.writes.values())
+        fields = {
+            **{name: value for name, value in inherited.items() if name in writable},
+            **fields,
+            spec.under.one: parent.ref,
+        }
     if spec.people is People.LINKED and kind is Kind.BOOKINGS:
         if not wanted.people:
             return Waits("it is not known yet whom it is for")
@@ -226,6 +326,8 @@ def _creation(wanted: Wish, kind: Kind, spec: KindSpec, people: tuple[str, ...] 
         )
     if spec.marked_in == "tags":
         fields["tags"] = list(dict.fromkeys([*fields.get("tags", []), wanted.mark]))
+    elif spec.marked_in == "external_ref":
+        fields["external_ref"] = wanted.mark
     act = (
         Act.COMPLETE if fields.get("status") == Status.COMPLETED and Act.COMPLETE in spec.acts else Act.CREATE
     )
@@ -237,17 +339,9 @@ def _creation(wanted: Wish, kind: Kind, spec: KindSpec, people: tuple[str, ...] 
     )
 
 
-def _cancellation(wanted: Wish, kind: Kind, spec: KindSpec, target: Record) -> Step:
-    if target.status in {Status.CANCELLED, wanted.ended}:
-        return Settled("it is cancelled there already")
-    return _spoken(
-        Write(kind, Act.CANCEL, target.ref, {}, wanted.mark, held=target.fields, why=wanted.why), wanted, spec
-    )
-
-
-def _act_of(wanted: Wish, changes: Mapping[str, Any], target: Record) -> Act:
+def _act_of(wanted: Wish, spec: KindSpec, changes: Mapping[str, Any], target: Record) -> Act:
     if wanted.ended:
-        return Act.CANCEL
+        return Act.CANCEL if spec.cancel_leaves_open else Act.UPDATE
     completes = changes.get("status") == Status.COMPLETED and target.status is not Status.COMPLETED
     return Act.COMPLETE if completes else Act.UPDATE
 
@@ -258,7 +352,7 @@ def _changes(
     writable = set(spec.writes.values())
     changes = {}
     for name, value in wanted.fields.items():
-        if name not in writable or (name in sent and sent[name] == value):
+        if name not in writable or name in wanted.untouched or (name in sent and sent[name] == value):
             continue
         shown = target.fields.get(name)
         if name == "tags":
@@ -285,7 +379,7 @@ def _spoken(write: Write, wanted: Wish, spec: KindSpec) -> Step:
                 f"{spec.reasons.get(act, 'it may notify a guest')}: refused, since the route has no `notify: allow`"
             )
     speaks = wanted.loud and spec.acts[write.act] is not Voice.SILENT
-    return Write(**{**{name: getattr(write, name) for name in Write.__slots__}, "loud": speaks})
+    return replace(write, loud=speaks)
 
 
 def _no_such(spec: KindSpec, act: Act, kind: Kind, fields: Mapping[str, Any] | None = None) -> str:

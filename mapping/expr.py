@@ -71,6 +71,10 @@ class Scope:
             self._context = _cel().Context(dict(self._roots), functions)
         return program.execute(self._context)
 
+    def of(self, kind: Kind, fields: Mapping[str, Any]) -> "Scope":
+        """The same scope about the same record with other fields."""
+        return Scope({**self._roots, kind.one: _complete(kind, fields)}, self._tables)
+
     def nulls(self, paths: Collection[str]) -> list[str]:
         """Those of the paths that lead to null."""
         return [path for path in paths if self._value(path) is None]
@@ -330,6 +334,18 @@ def _in_zone(value: Any, zone: Any) -> datetime:
         raise _RefusedError("needs the name of a time zone, such as Pacific/Auckland") from None
 
 
+def _at(day: Any, clock: Any, zone: Any) -> datetime:
+    """The moment at which the clocks of a zone show a time of a day. A time that a change of clocks skips comes after it."""
+    try:
+        wall = datetime.fromisoformat(f"{_text(day, 'a date')}T{_text(clock, 'a time')}")
+    except ValueError:
+        raise _RefusedError("needs a date such as 2026-07-18 and a time such as 11:00") from None
+    try:
+        return wall.replace(tzinfo=ZoneInfo(_text(zone, "the name of a time zone"))).astimezone(UTC)
+    except (LookupError, ValueError, OSError):
+        raise _RefusedError("needs the name of a time zone, such as Pacific/Auckland") from None
+
+
 def _lookup(tables: Mapping[str, Mapping[str, Any]], table: Any, key: Any, *otherwise: Any) -> Any:
     rows = tables.get(_text(table, "the name of a table"))
     if rows is None:
@@ -358,4 +374,5 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "lookup": _lookup,
     "local": lambda _, value, zone: _in_zone(value, zone).strftime("%Y-%m-%dT%H:%M"),
     "date": lambda _, value, zone: _in_zone(value, zone).date().isoformat(),
+    "at": lambda _, day, time, zone: _at(day, time, zone),
 }

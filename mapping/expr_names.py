@@ -25,6 +25,7 @@ OWN = {
     "lookup": (2, 3),
     "local": (2, 2),
     "date": (2, 2),
+    "at": (3, 3),
 }
 """Our functions, and how many values each takes: what stands before a dot counts. CEL's own are below."""
 

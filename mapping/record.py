@@ -78,6 +78,12 @@ def moment(text: str | None) -> int | None:
     return None if text is None else round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
+def begins_at(fields: Mapping[str, Any]) -> int | None:
+    """When a booking begins, in epoch milliseconds; a stay at the start of its first day in UTC, for want of better."""
+    stay = fields.get("arrival")
+    return moment(fields.get("starts")) or (moment(f"{stay}T00:00:00Z") if stay else None)
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What a finished listing proves by leaving a record out.

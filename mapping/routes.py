@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from mapping.capability import KindSpec, People, Platform, Voice
-from mapping.config import Endpoint, Notify, Route
+from mapping.capability import INHERITED, REACH, Act, KindSpec, People, Platform, Voice, can_cancel
+from mapping.config import Endpoint, Notify, OnCancel, OnReschedule, Route, leads_back
 from mapping.document import Path
 from mapping.expr import (
     BadExpressionError,
@@ -45,6 +45,7 @@ def read_routes(data: list[Any], around: Surroundings) -> list[Route]:
         if route is not None:
             routes[i] = route
     _unique(routes, around.report)
+    _pairs(routes, around.report)
     return list(routes.values())
 
 
@@ -58,6 +59,22 @@ def _unique(routes: Mapping[int, Route], report: Report) -> None:
             report.add(
                 ("routes", i, "name"), f"{where}, {name}" if name else where, "give each route its own name"
             )
+
+
+def _pairs(routes: Mapping[int, Route], report: Report) -> None:
+    """Who owns a field is a question only where another route leads back, and has one answer."""
+    for i, route in routes.items():
+        back = next((other for other in routes.values() if leads_back(route, other)), None)
+        for key in ("owns", "newest"):
+            if getattr(route, key) and back is None:
+                message = f"no route leads from {route.target} back to {route.source}"
+                report.add(("routes", i, key), message, f"leave {key} out, or write that route")
+        if back is None:
+            continue
+        both = sorted(set(route.owns) & {*back.owns, *back.newest, *route.newest})
+        if both:
+            message = f"{', '.join(both)}: has more than one owner (see route {back.name!r})"
+            report.add(("routes", i, "owns"), message, "name each field once in the two routes")
 
 
 class _Reader:
@@ -74,16 +91,20 @@ class _Reader:
         data.setdefault("name", f"{source or 'route'} to {target or 'nowhere'}")
         if source is not None:
             self._source(source)
-            self._when(data, source.kind)
+            for key in ("when", "after"):
+                self._condition(data, key, source.kind)
         spec = self._target(target) if target else None
         if source is not None and target is not None:
-            self._pair(source, target)
-            self._set(data, source, spec)
+            self._pair(source, target, spec)
+            self._set(data, source, target, spec)
+            for key in ("owns", "newest"):
+                self._fields(data, key, spec)
             if spec:
                 self._promises(source, target, spec, data)
+                self._endings(spec, data)
         else:
-            data.pop("when", None)
-            data.pop("set", None)
+            for key in ("when", "after", "set", "owns", "newest"):
+                data.pop(key, None)
         return self.report.validate(Route, data, self.path)
 
     def _endpoint(self, key: str) -> Endpoint | None:
@@ -129,19 +150,23 @@ class _Reader:
             return None
         return spec
 
-    def _pair(self, source: Endpoint, target: Endpoint) -> None:
-        if source.connection == target.connection:
-            self.report.add(
-                (*self.path, "to"), "is the connection that the route comes from", "choose another one"
-            )
-        elif source.kind is not target.kind:
-            message = f"turning {source.kind.value} into {target.kind.value} is not possible yet"
+    def _pair(self, source: Endpoint, target: Endpoint, spec: KindSpec | None) -> None:
+        under = spec.under if spec else None
+        if source.kind is target.kind:
+            if source.connection == target.connection:
+                self.report.add(
+                    (*self.path, "to"), "is the connection that the route comes from", "choose another one"
+                )
+        elif spec and (under is None or source.kind not in REACH[under]):
+            message = f"{target.kind.value} cannot be made out of {source.kind.value}"
             self.report.add((*self.path, "to"), message, f"choose the target's {source.kind.value}")
 
     def _promises(self, source: Endpoint, target: Endpoint, spec: KindSpec, data: Mapping[str, Any]) -> None:
-        given = set(FIELD_NAMES[source.kind]) | (
-            set(data["set"]) if isinstance(data.get("set"), dict) else set()
-        )
+        given = set(data["set"]) if isinstance(data.get("set"), dict) else set()
+        if spec.under is not None:
+            given |= {spec.under.one, *INHERITED}
+        if source.kind is target.kind:
+            given |= set(FIELD_NAMES[source.kind])
         if spec.people is People.EMBEDDED:
             given |= set(FIELD_NAMES[Kind.PEOPLE])
         for name in sorted(spec.required - given):
@@ -154,12 +179,37 @@ class _Reader:
             at = (*self.path, "notify" if "notify" in self.raw else "to")
             self.report.add(at, message, "write notify: allow if guests may be notified")
 
-    def _when(self, data: dict[str, Any], kind: Kind) -> None:
-        text = data.get("when")
+    def _endings(self, spec: KindSpec, data: Mapping[str, Any]) -> None:
+        """What becomes of cancelled and of moved ones."""
+        ways = data.get("on_cancel")
+        if ways == OnCancel.CANCEL and not can_cancel(spec):
+            message = "the target cannot cancel" + _because(
+                [spec.reasons[Act.CANCEL]] if Act.CANCEL in spec.reasons else []
+            )
+            self.report.add((*self.path, "on_cancel"), message, "write on_cancel: ignore")
+        if ways == OnCancel.TAG and "tags" not in spec.writes.values():
+            self.report.add((*self.path, "on_cancel"), "the target takes no tags", "write on_cancel: ignore")
+        if data.get("on_reschedule") == OnReschedule.CANCEL_AND_CREATE and (
+            Act.UPDATE in spec.acts or not {Act.CREATE, Act.CANCEL} <= set(spec.acts)
+        ):
+            able = Act.UPDATE in spec.acts
+            message = "the target can move what it holds" if able else "the target cannot cancel and create"
+            self.report.add((*self.path, "on_reschedule"), message, "leave on_reschedule out")
+
+    def _fields(self, data: dict[str, Any], key: str, spec: KindSpec | None) -> None:
+        raw = data.get(key)
+        names = [raw] if isinstance(raw, str) else raw
+        if spec is None or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return
+        found = [self._field(name, (*self.path, key), spec) for name in names]
+        data[key] = [name for name in found if name is not None]
+
+    def _condition(self, data: dict[str, Any], key: str, kind: Kind) -> None:
+        text = data.get(key)
         if isinstance(text, bool):
             text = str(text).lower()
         if isinstance(text, str):
-            data["when"] = self._compiled(text, (*self.path, "when"), kind)
+            data[key] = self._compiled(text, (*self.path, key), kind)
 
     def _compiled(self, text: str, path: Path, kind: Kind) -> Expression | None:
         try:
@@ -175,7 +225,7 @@ class _Reader:
             self.report.add(path, fault.message, fault.remedy, offset=fault.offset)
         return None
 
-    def _set(self, data: dict[str, Any], source: Endpoint, spec: KindSpec | None) -> None:
+    def _set(self, data: dict[str, Any], source: Endpoint, target: Endpoint, spec: KindSpec | None) -> None:
         if not isinstance(data.get("set"), dict):
             return
         values: dict[str, Any] = {}
@@ -185,7 +235,7 @@ class _Reader:
             name = self._field(key, path, spec) if spec else None
             if name in values:
                 self.report.add(path, f"sets {name} a second time", "keep one of them", key=True)
-            elif name is not None and value is not None and self._fits(name, value, path, source.kind):
+            elif name is not None and value is not None and self._fits(name, value, path, target.kind):
                 values[name] = value
         data["set"] = values
 

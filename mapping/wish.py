@@ -27,6 +27,14 @@ class Wish:
     """The visit will not take place: cancelled or no-show."""
     only_create: bool = False
     """Somebody else needs the record to exist; one that exists is left as it is."""
+    only_tags: bool = False
+    """An ended one is not cancelled there: it gets tags."""
+    moves: bool = False
+    """Where the target cannot move a booking, it may be cancelled and made anew."""
+    not_before: int | None = None
+    """Epoch milliseconds before which nothing is written."""
+    untouched: tuple[str, ...] = ()
+    """Fields that the source shows as our own last write to it left them: nothing that the source said."""
 
     def dump(self) -> dict[str, Any]:
         """As JSON values, for the outbox."""
@@ -36,7 +44,8 @@ class Wish:
     def load(cls, dumped: Mapping[str, Any]) -> Self:
         """The inverse of ``dump``."""
         ended = dumped.get("ended")
-        return cls(**{**dumped, "people": tuple(dumped["people"]), "ended": Status(ended) if ended else None})
+        lists = {name: tuple(dumped.get(name, ())) for name in ("people", "untouched")}
+        return cls(**{**dumped, **lists, "ended": Status(ended) if ended else None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,25 @@ class Write:
     held: Mapping[str, Any] = field(default_factory=dict)
     """The target's fields as last seen."""
     why: str = ""
+    then_create: bool = False
+    """It makes room: the record is made anew afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The route back, where two routes keep two sides in step: who may write which field."""
+
+    back: str
+    """The name of the other route."""
+    owned_here: frozenset[str] = frozenset()
+    """Fields that this route's source decides."""
+    owned_there: frozenset[str] = frozenset()
+    newest: frozenset[str] = frozenset()
+    """Fields that are as whoever changed them last wants them."""
+    newer_there: frozenset[str] = frozenset()
+    """Those of ``newest`` that the target changed last."""
+    agreed: Mapping[str, Any] = field(default_factory=dict)
+    """What the target showed when both sides last agreed."""
 
 
 @dataclass(frozen=True, slots=True)

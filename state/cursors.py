@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from mapping.model import Kind
 from mapping.record import Coverage, Page
+from state import journal
 from state.database import Tx
-from state.ledger import journal_end, stream_id
+from state.ledger import stream_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
         n=name,
         at=now,
         cut=now if since is None else since,
-        end=(end := journal_end(tx)),
+        end=(end := journal.end(tx)),
         pos=end if since is None else 0,
     )
     return route(tx, name)

@@ -301,10 +301,11 @@ def get(tx: Tx, record: int) -> Record:
 
 
 def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None:
-    """The record by which a connection knows an entity: the earliest one where there are several."""
+    """The record by which a connection knows an entity: where there are several, the earliest that is not cancelled."""
     row = tx.row(
         _RECORD_FIRST + " WHERE r.id IN (SELECT :e UNION ALL SELECT id FROM record WHERE joined = :e)"
-        " AND s.connection = :c AND s.kind = :k ORDER BY r.id LIMIT 1",
+        " AND s.connection = :c AND s.kind = :k"
+        " ORDER BY json_extract(r.fields, '$.status') IS 'cancelled', r.id LIMIT 1",
         e=entity,
         c=connection,
         k=kind.value,
@@ -312,33 +313,16 @@ def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None
     return _record(row) if row else None
 
 
-def changed_after(
-    tx: Tx, connection: str, kinds: Sequence[Kind], position: int, limit: int
-) -> tuple[list[Record], int]:
-    """Records that changed after a position of the journal, and the position behind the last of them."""
+def all_of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> list[Record]:
+    """All records by which a connection knows an entity, oldest first."""
     rows = tx.rows(
-        "SELECT record, seq FROM journal WHERE stream IN"
-        " (SELECT id FROM stream WHERE connection = :c AND kind IN (SELECT value FROM json_each(:k)))"
-        " AND seq > :p ORDER BY seq LIMIT :n",
+        _RECORD_FIRST + " WHERE r.id IN (SELECT :e UNION ALL SELECT id FROM record WHERE joined = :e)"
+        " AND s.connection = :c AND s.kind = :k ORDER BY r.id",
+        e=entity,
         c=connection,
-        k=json.dumps([kind.value for kind in kinds]),
-        p=position,
-        n=limit,
+        k=kind.value,
     )
-    ids = dict.fromkeys(row["record"] for row in rows)
-    return [get(tx, record) for record in ids], (rows[-1]["seq"] if rows else position)
-
-
-def journal_end(tx: Tx) -> int:
-    """The newest position of the journal."""
-    return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal"))
-
-
-def story(tx: Tx, record: int) -> list[Row]:
-    """Every journal row of a record, oldest first."""
-    return tx.rows(
-        "SELECT seq, at, via, before, added, intent FROM journal WHERE record = :r ORDER BY seq", r=record
-    )
+    return [_record(row) for row in rows]
 
 
 def not_shown(
@@ -365,24 +349,6 @@ def not_shown(
 def set_missing(tx: Tx, record: int, times: int) -> None:
     """Note in how many listings in a row a record should have stood and did not."""
     tx.run("UPDATE record SET missing = :n WHERE id = :id AND missing <> :n", n=times, id=record)
-
-
-def last_change(tx: Tx, record: int) -> int:
-    """The journal's position of the last change of a record."""
-    return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal WHERE record = :r", r=record))
-
-
-def status_known_at(tx: Tx, record: int, position: int) -> bool:
-    """Whether a record was known at a position of the journal with the very status that it has now."""
-    return bool(
-        tx.value(
-            "SELECT 1 WHERE EXISTS (SELECT 1 FROM journal WHERE record = :r AND seq <= :p) AND NOT EXISTS"
-            " (SELECT 1 FROM journal WHERE record = :r AND seq > :p AND (json_type(before, '$.status') IS NOT NULL"
-            " OR EXISTS (SELECT 1 FROM json_each(added) a WHERE a.value = 'status')))",
-            r=record,
-            p=position,
-        )
-    )
 
 
 def naming_person(tx: Tx, connection: str, refs: Sequence[str]) -> list[Record]:

@@ -166,6 +166,8 @@ CREATE TABLE delivery (
     kind TEXT NOT NULL,
     entity INTEGER NOT NULL REFERENCES record(id),
     sent TEXT NOT NULL,             -- JSON
+    target TEXT,                    -- the target's id of the record, where it stands for no entity of its own
+    shown TEXT,                     -- JSON: what the target showed right after the write
     at INTEGER NOT NULL,
     PRIMARY KEY (route, kind, entity)
 ) STRICT, WITHOUT ROWID;

@@ -5,6 +5,7 @@ way; found after a crash, its outcome is unknown), ``parked`` (waits for a human
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,7 @@ def put(
 ) -> int | None:
     """Want something. Replaces the open intent of this route and entity; gives its number, None if nothing is new."""
     dumped = json.dumps(wish.dump(), sort_keys=True)
+    due = max(now, wish.not_before or now)
     row = tx.row(
         "SELECT id, wish, state FROM intent WHERE route = :r AND kind = :k AND entity = :e"
         " AND state IN ('open', 'waiting', 'sending', 'parked')",
@@ -55,7 +57,8 @@ def put(
         return int(
             tx.value(
                 "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at)"
-                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :now, :now) RETURNING id",
+                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now) RETURNING id",
+                due=due,
                 r=route,
                 c=connection,
                 k=kind.value,
@@ -68,11 +71,11 @@ def put(
     if row["wish"] == dumped:
         return None
     tx.run(
-        "UPDATE intent SET wish = :w, source = :s, revision = revision + 1, failures = 0, problem = NULL, due_at = :now,"
+        "UPDATE intent SET wish = :w, source = :s, revision = revision + 1, failures = 0, problem = NULL, due_at = :due,"
         " state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END WHERE id = :id",
         w=dumped,
         s=source,
-        now=now,
+        due=due,
         id=row["id"],
     )
     return int(row["id"])
@@ -176,7 +179,15 @@ def end_attempt(
     )
 
 
-def done(tx: Tx, intent: Intent, *, now: int, note: str | None = None) -> None:
+def done(
+    tx: Tx,
+    intent: Intent,
+    *,
+    now: int,
+    note: str | None = None,
+    target: str | None = None,
+    shown: Mapping[str, Any] | None = None,
+) -> None:
     """The target holds what this revision wanted. A newer wish stays open."""
     tx.run(
         "UPDATE intent SET doubt_since = NULL, failures = 0, problem = :note, due_at = :now,"
@@ -187,20 +198,47 @@ def done(tx: Tx, intent: Intent, *, now: int, note: str | None = None) -> None:
         rev=intent.revision,
         id=intent.id,
     )
-    delivered(tx, intent.route, intent.kind, intent.entity, intent.wish, now=now)
+    delivered(
+        tx, intent.route, intent.kind, intent.entity, intent.wish.fields, now=now, target=target, shown=shown
+    )
 
 
-def delivered(tx: Tx, route: str, kind: Kind, entity: int, wish: Wish, *, now: int) -> None:
-    """Remember what a route last delivered: only a newer wish for a field is written again."""
+def delivered(
+    tx: Tx,
+    route: str,
+    kind: Kind,
+    entity: int,
+    sent: Mapping[str, Any],
+    *,
+    now: int,
+    target: str | None = None,
+    shown: Mapping[str, Any] | None = None,
+) -> None:
+    """Remember what a route last delivered: only a newer wish for a field is written again.
+
+    ``shown``: the target's fields right after a write of ours.
+    """
     tx.run(
-        "INSERT INTO delivery (route, kind, entity, sent, at) VALUES (:r, :k, :e, :s, :now)"
-        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, at = excluded.at"
-        " WHERE delivery.sent <> excluded.sent",
+        "INSERT INTO delivery (route, kind, entity, sent, target, shown, at) VALUES (:r, :k, :e, :s, :t, :shown, :now)"
+        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, at = excluded.at,"
+        " target = coalesce(excluded.target, delivery.target), shown = coalesce(excluded.shown, delivery.shown)"
+        " WHERE delivery.sent <> excluded.sent OR excluded.target IS NOT NULL OR excluded.shown IS NOT NULL",
         r=route,
         k=kind.value,
         e=entity,
-        s=json.dumps(wish.fields),
+        s=json.dumps(sent),
+        t=target,
+        shown=None if shown is None else json.dumps(shown),
         now=now,
+    )
+
+
+def reopen(tx: Tx, intent: Intent, *, now: int) -> None:
+    """One write of several is done: go on."""
+    tx.run(
+        "UPDATE intent SET state = 'open', due_at = :now, doubt_since = NULL, failures = 0 WHERE id = :id",
+        now=now,
+        id=intent.id,
     )
 
 
@@ -289,15 +327,45 @@ def recover(tx: Tx, connection: str, *, now: int) -> int:
     )
 
 
-def sent(tx: Tx, route: str, kind: Kind, entity: int) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Delivery:
     """What a route last delivered for an entity."""
-    found = tx.value(
-        "SELECT sent FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
+
+    sent: dict[str, Any]
+    target: str | None
+    """The target's id of the record, where it stands for no entity of its own."""
+    shown: dict[str, Any] | None
+    """What the target showed right after our last write."""
+
+
+def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
+    """What a route last delivered for an entity."""
+    row = tx.row(
+        "SELECT sent, target, shown FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
         r=route,
         k=kind.value,
         e=entity,
     )
-    return json.loads(found) if found else None
+    if row is None:
+        return None
+    return Delivery(
+        json.loads(row["sent"]), row["target"], json.loads(row["shown"]) if row["shown"] else None
+    )
+
+
+def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> int:
+    """How often the very same fields were written for this intent's entity by its route since a moment."""
+    return int(
+        tx.value(
+            "SELECT count(*) FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k"
+            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f",
+            r=intent.route,
+            k=intent.kind.value,
+            e=intent.entity,
+            since=since,
+            f=json.dumps(fields),
+        )
+    )
 
 
 def attempts(tx: Tx, intent: int) -> list[Row]:

@@ -30,7 +30,7 @@ def _route(here: Place, name: str) -> Route:
 def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     """Let a route push from now on. All that is known until now is its baseline and is never pushed unless it changes."""
     from daemon.forecast import unread_of
-    from state import cursors, ledger
+    from state import cursors, journal
     from state.database import reading, writing
 
     here = place(ctx, config)
@@ -49,7 +49,7 @@ def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     since = round(wanted.since.timestamp() * 1000) if wanted.since else None
     with writing(here.db) as tx:
         cursors.arm(tx, route, now=now_ms(), since=since)
-        end = ledger.journal_end(tx)
+        end = journal.end(tx)
     included = (
         f" Bookings that start on or after {wanted.since:%Y-%m-%d} are included." if wanted.since else ""
     )

@@ -13,12 +13,15 @@ from mapping.capability import Act
 from mapping.identity import Match, Suggestion
 from mapping.record import Observation, Record
 from mapping.wish import Settled, Stuck, Waits, Write
-from state import accounts, ledger, links, outbox
+from state import accounts, journal, ledger, links, outbox
 from state.database import Tx
 from state.outbox import Intent
 
 log = structlog.get_logger()
 
+_PING_PONG = 3
+_PING_PONG_MS = 86_400_000
+"""The very same write so often within so many milliseconds: two writers undo each other."""
 _STEPS = 8
 """How many looks and writes one intent may need in one go."""
 
@@ -145,9 +148,25 @@ class Carrier:
         )
         return f"{found.why}: it may be somebody else. If it is the same {source.kind.one}: {commands}"
 
-    def _begin(self, tx: Tx, intent: Intent, write: Write) -> _Send:
+    def _begin(self, tx: Tx, intent: Intent, write: Write) -> _Look | _Send | None:
         outbox.settle_doubt(tx, intent)
+        now = self.app.ms()
+        if (
+            write.ref is not None
+            and outbox.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
+        ):
+            outbox.park(tx, intent, problem=self._ping_pong(tx, intent, write))
+            return self._end("parked")
         return _Send(write, outbox.begin(tx, intent, write, now=self.app.ms()))
+
+    def _ping_pong(self, tx: Tx, intent: Intent, write: Write) -> str:
+        target = ledger.find(tx, intent.connection, intent.kind, write.ref or "")
+        other = journal.last_writer(tx, target.id) if target else None
+        who = f"route {other!r}" if other and other != intent.route else f"somebody at {intent.connection}"
+        return (
+            f"route {intent.route!r} and {who} undo each other's {', '.join(write.fields)}: {_PING_PONG} times the same"
+            " within a day. Nothing more is written to this record until you decide: `owns` in the YAML names an owner"
+        )
 
     def _wait(self, tx: Tx, want: Want, step: Waits) -> _Look | _Send | None:
         outbox.wait(tx, self.intent, problem=step.why)
@@ -182,7 +201,20 @@ class Carrier:
     def _saw(self, tx: Tx, found: list[Observation]) -> None:
         account = accounts.get(tx, self.intent.connection)
         region = account.country if account else None
-        ledger.observe(tx, self.intent.connection, self.intent.kind, found, now=self.app.ms(), region=region)
+        intent, now = self.intent, self.app.ms()
+        ledger.observe(tx, intent.connection, intent.kind, found, now=now, region=region)
+        if found and self.app.world.spec(intent.connection, intent.kind).under is not None:
+            # It is ours: nothing else tells whose a record is that stands for no entity of its own.
+            made = outbox.delivery(tx, intent.route, intent.kind, intent.entity)
+            outbox.delivered(
+                tx,
+                intent.route,
+                intent.kind,
+                intent.entity,
+                made.sent if made else {},
+                now=now,
+                target=found[0].ref,
+            )
         if found and self.intent.doubt_since is not None:
             outbox.settle_doubt(tx, self.intent)
 
@@ -202,6 +234,8 @@ class Carrier:
             "pushed", route=self.intent.route, act=step.write.act.value, kind=self.intent.kind.value, target=seen.ref,
             loud=step.write.loud,
         )  # fmt: skip
+        if step.write.then_create:
+            return False
         self.intent = replace(self.intent, state="done")
         return True
 
@@ -218,10 +252,20 @@ class Carrier:
             intent=intent.id,
         )
         target = ledger.find(tx, intent.connection, intent.kind, seen.ref)
-        if target is not None:
+        own = self.app.world.spec(intent.connection, intent.kind).under is not None
+        if target is not None and not own:
             links.join(tx, ledger.get(tx, intent.source), target, "written", now=now)
         outbox.end_attempt(tx, step.attempt, outcome="done", now=now, target=seen.ref)
-        outbox.done(tx, intent, now=now)
+        if step.write.then_create:
+            outbox.reopen(tx, intent, now=now)
+            return
+        outbox.done(
+            tx,
+            intent,
+            now=now,
+            target=seen.ref if own else None,
+            shown=target.fields if target else None,
+        )
 
     async def _failed(self, step: _Send, error: PlatformError) -> None:
         now = self.app.ms()

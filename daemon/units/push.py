@@ -13,7 +13,7 @@ from mapping.config import Route
 from mapping.model import Kind
 from mapping.record import Record
 from mapping.wish import Settled, Skip, Stuck, Wish
-from state import cursors, ledger, outbox, units
+from state import cursors, journal, ledger, outbox, units
 from state.cursors import RouteState
 from state.database import Tx
 from state.outbox import Intent
@@ -106,7 +106,7 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
     for record in records:
         decide_record(tx, now, world, route, record)
     cursors.move_route(tx, route.name, position)
-    return state.position < position < ledger.journal_end(tx)
+    return state.position < position < journal.end(tx)
 
 
 def changed(tx: Tx, route: Route, state: RouteState, limit: int) -> tuple[list[Record], int]:
@@ -116,7 +116,7 @@ def changed(tx: Tx, route: Route, state: RouteState, limit: int) -> tuple[list[R
         path.startswith("person.") for path in _paths(route)
     )
     kinds = [source.kind, Kind.PEOPLE] if follows_people else [source.kind]
-    found, position = ledger.changed_after(tx, source.connection, kinds, state.position, limit)
+    found, position = journal.changed_after(tx, source.connection, kinds, state.position, limit)
     records = [record for record in found if record.kind is source.kind]
     people = [record.ref for record in found if record.kind is not source.kind]
     if people and source.kind is Kind.BOOKINGS:
@@ -145,8 +145,9 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
     for want in world.wants(tx, route, record, wanted):
         step, _ = world.step(tx, want)
         if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
-            if outbox.sent(tx, route.name, want.kind, want.entity) is not None and not want.wish.only_create:
-                outbox.delivered(tx, route.name, want.kind, want.entity, want.wish, now=now)
+            made = outbox.delivery(tx, route.name, want.kind, want.entity)
+            if made is not None and not want.wish.only_create:
+                outbox.delivered(tx, route.name, want.kind, want.entity, want.wish.fields, now=now)
             continue
         put(tx, now, want)
 

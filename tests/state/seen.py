@@ -50,5 +50,5 @@ def listed(seen: Sequence[Observation], kind: Kind = Kind.BOOKINGS) -> Listing:
     )
 
 
-def journal(tx: Tx) -> int:
+def changes(tx: Tx) -> int:
     return int(tx.value("SELECT count(*) FROM journal"))

@@ -3,11 +3,11 @@ from dataclasses import replace
 from itertools import permutations
 
 import pytest
-from seen import booking, held, journal, listed, observe, person, poll
+from seen import booking, changes, held, listed, observe, person, poll
 
 from mapping.model import Kind
 from mapping.record import Rejected, Via
-from state import ledger, rejected
+from state import journal, ledger, rejected
 
 B, P = Kind.BOOKINGS, Kind.PEOPLE
 
@@ -18,7 +18,7 @@ class TestObserve:
         assert (stored.new, stored.changed) == (2, 0)
         record = held(tx, "b1")
         assert (record.fields, record.asked_at, record.entity) == ({"title": "Gel"}, 5, record.id)
-        (row,) = ledger.story(tx, record.id)
+        (row,) = journal.story(tx, record.id)
         assert (row["before"], row["added"], row["via"], row["at"]) == (None, None, "poll", 1000)
 
     @pytest.mark.parametrize("at", [4, 5, 6])
@@ -30,13 +30,13 @@ class TestObserve:
         assert connection.total_changes == before
         assert not stored.altered
         assert not partial.altered
-        assert journal(tx) == 1
+        assert changes(tx) == 1
 
     def test_a_change_is_one_row_that_says_what_was(self, tx):
         observe(tx, booking("b1", 5, title="Gel", notes="x"))
         stored = observe(tx, booking("b1", 6, title="Cut", channel=None), intent=7)
         assert (stored.new, stored.changed) == (0, 1)
-        row = ledger.story(tx, held(tx, "b1").id)[1]
+        row = journal.story(tx, held(tx, "b1").id)[1]
         assert json.loads(row["before"]) == {"title": "Gel"}
         assert json.loads(row["added"]) == ["channel"]
         assert row["intent"] == 7
@@ -88,7 +88,7 @@ class TestStalePages:
         observe(tx, booking("b1", 10, Via.WEBHOOK, title="new"))
         poll(tx, 8, booking("b1", 8, title="old"))
         assert held(tx, "b1").fields == {"title": "new"}
-        assert journal(tx) == 2
+        assert changes(tx) == 2
 
     def test_neither_where_the_webhook_found_nothing_new(self, tx):
         observe(tx, booking("b1", 1, title="new"))
@@ -160,7 +160,7 @@ class TestMissing:
         assert held(tx, "b1").missing == 2
         observe(tx, booking("b1", 2))
         assert held(tx, "b1").missing == 0
-        assert journal(tx) == 1
+        assert changes(tx) == 1
 
     def test_a_change_ends_it_too(self, tx):
         observe(tx, booking("b1", 1))
@@ -174,14 +174,14 @@ class TestJournal:
         observe(tx, booking("b1", 1), booking("b2", 1))
         observe(tx, person("c1", 1))
         observe(tx, booking("b1", 2, title="Gel"))
-        end = ledger.journal_end(tx)
+        end = journal.end(tx)
         assert end == 4
         first = [row["ref"] for row in tx.rows("SELECT ref FROM record ORDER BY id")]
         assert first == ["b1", "b2", "c1"]
-        assert [row["seq"] for row in ledger.story(tx, held(tx, "b1").id)] == [1, 4]
+        assert [row["seq"] for row in journal.story(tx, held(tx, "b1").id)] == [1, 4]
 
     def test_an_empty_one_ends_at_nothing(self, tx):
-        assert ledger.journal_end(tx) == 0
+        assert journal.end(tx) == 0
 
     def test_a_record_that_is_not_there(self, tx):
         with pytest.raises(LookupError):

@@ -70,7 +70,7 @@ class TestWanting:
         want(tx, entity)
         outbox.drop(tx, route="r", kind=B, entity=entity, why="skipped", now=11)
         assert (the(tx).state, the(tx).problem, the(tx).ended_at) == ("done", "skipped", 11)
-        assert outbox.sent(tx, "r", B, entity) is None
+        assert outbox.delivery(tx, "r", B, entity) is None
 
     def test_what_may_have_been_sent_is_not_dropped(self, tx, entity):
         want(tx, entity)
@@ -93,7 +93,7 @@ class TestSending:
         (row,) = outbox.attempts(tx, 1)
         assert (row["outcome"], row["target"], row["act"], row["loud"]) == ("done", "t1", "create", 0)
         assert (the(tx).state, the(tx).ended_at) == ("done", 12)
-        assert outbox.sent(tx, "r", B, entity) == {"title": "Gel"}
+        assert outbox.delivery(tx, "r", B, entity).sent == {"title": "Gel"}
 
     def test_a_wish_that_comes_meanwhile_is_sent_afterwards(self, tx, entity):
         want(tx, entity)
@@ -103,7 +103,7 @@ class TestSending:
         assert state(tx) == ("sending", 2)
         outbox.done(tx, taken, now=13)
         assert (the(tx).state, the(tx).wish, the(tx).ended_at) == ("open", CUT, None)
-        assert outbox.sent(tx, "r", B, entity) == {"title": "Gel"}
+        assert outbox.delivery(tx, "r", B, entity).sent == {"title": "Gel"}
 
     @pytest.mark.parametrize("how", [outbox.park, outbox.wait])
     def test_a_wish_that_comes_meanwhile_is_neither_parked_nor_waiting(self, tx, entity, how):

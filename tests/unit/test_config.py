@@ -517,7 +517,7 @@ class TestRoutes:
             ("salon", "reviews.bookings", '15:11: routes.0.from: "salon" is not connection.kind; write the connection and the kind, such as salon.bookings'),
             ("salon.reviews", "reviews.bookings", "15:11: routes.0.from: Bookatu has no reviews; choose one of its kinds: bookings, people"),
             ("odd.reviews", "reviews.reviews", "15:11: routes.0.from: Odd does not list its reviews; what it lists: bookings"),
-            ("salon.people", "reviews.bookings", "16:9: routes.0.to: turning people into bookings is not possible yet; choose the target's people"),
+            ("salon.people", "reviews.bookings", "16:9: routes.0.to: bookings cannot be made out of people; choose the target's people"),
             ("reviews.bookings", "reviews.bookings", "16:9: routes.0.to: is the connection that the route comes from; choose another one"),
             ("reviews.people", "salon.people", "16:9: routes.0.to: Bookatu takes no people from outside: The API has no way to make a customer; choose another target"),
             ("odd.reviews", "reviews.reviews", "16:9: routes.0.to: NiceJob takes no reviews from outside; choose another target"),

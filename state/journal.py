@@ -1,0 +1,76 @@
+"""The journal: what altered each record, when, and by what."""
+
+import json
+from collections.abc import Sequence
+
+from mapping.model import Kind
+from mapping.record import Record
+from state.database import Row, Tx
+from state.ledger import get
+
+
+def changed_after(
+    tx: Tx, connection: str, kinds: Sequence[Kind], position: int, limit: int
+) -> tuple[list[Record], int]:
+    """Records that changed after a position of the journal, and the position behind the last of them."""
+    rows = tx.rows(
+        "SELECT record, seq FROM journal WHERE stream IN"
+        " (SELECT id FROM stream WHERE connection = :c AND kind IN (SELECT value FROM json_each(:k)))"
+        " AND seq > :p ORDER BY seq LIMIT :n",
+        c=connection,
+        k=json.dumps([kind.value for kind in kinds]),
+        p=position,
+        n=limit,
+    )
+    ids = dict.fromkeys(row["record"] for row in rows)
+    return [get(tx, record) for record in ids], (rows[-1]["seq"] if rows else position)
+
+
+def end(tx: Tx) -> int:
+    """The newest position of the journal."""
+    return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal"))
+
+
+def story(tx: Tx, record: int) -> list[Row]:
+    """Every journal row of a record, oldest first."""
+    return tx.rows(
+        "SELECT seq, at, via, before, added, intent FROM journal WHERE record = :r ORDER BY seq", r=record
+    )
+
+
+def last_change(tx: Tx, record: int) -> int:
+    """The journal's position of the last change of a record."""
+    return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal WHERE record = :r", r=record))
+
+
+def status_known_at(tx: Tx, record: int, position: int) -> bool:
+    """Whether a record was known at a position of the journal with the very status that it has now."""
+    return bool(
+        tx.value(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM journal WHERE record = :r AND seq <= :p) AND NOT EXISTS"
+            " (SELECT 1 FROM journal WHERE record = :r AND seq > :p AND (json_type(before, '$.status') IS NOT NULL"
+            " OR EXISTS (SELECT 1 FROM json_each(added) a WHERE a.value = 'status')))",
+            r=record,
+            p=position,
+        )
+    )
+
+
+def field_changed_at(tx: Tx, record: int, name: str) -> int:
+    """When a field of a record last changed (epoch milliseconds); 0 where it never did since it was first seen."""
+    return int(
+        tx.value(
+            "SELECT coalesce(max(at), 0) FROM journal WHERE record = :r AND (json_type(before, '$.' || :n) IS NOT NULL"
+            " OR EXISTS (SELECT 1 FROM json_each(added) a WHERE a.value = :n))",
+            r=record,
+            n=name,
+        )
+    )
+
+
+def last_writer(tx: Tx, record: int) -> str | None:
+    """The route whose write last changed a record; None: somebody else did."""
+    return tx.value(  # type: ignore[no-any-return]
+        "SELECT i.route FROM journal j LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r ORDER BY j.seq DESC LIMIT 1",
+        r=record,
+    )
