@@ -1,17 +1,13 @@
 """``check --online`` and ``plan`` as commands of their own: what goes over the wire, and what becomes of the files."""
 
-import asyncio
 import json
-import os
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
+from commanded import command
 from harbour import harbour
 from test_first_ferry import appointment, customer
 
-ROOT = Path(__file__).parents[2]
 LOOKS = [("check", "--online"), ("plan", "--json"), ("plan",), ("status",), ("parked",)]
 
 
@@ -38,22 +34,6 @@ async def waiting(port):
         app.world.targets_of = lambda _name: set()  # read, and do not push
         app.engine.kick("pull:salon")
         await app.engine.idle()
-
-
-async def command(port, *words):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "daemon.cli",
-        *words,
-        cwd=port.path.parent,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "BOOKFERRY_KEY": port.key},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert b"Traceback" not in err, err.decode()
-    return process.returncode, out.decode(), err.decode()
 
 
 def asked(port):
