@@ -96,7 +96,7 @@ def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None
 
 
 def dismiss(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
-    """Give up what is parked."""
+    """Give up what is parked, or what waits and was never sent."""
     from state import inbox, outbox, overview
     from state.database import writing
 
@@ -110,7 +110,9 @@ def dismiss(ctx: typer.Context, number: Number, config: ConfigFile = None) -> No
         else:
             done = outbox.dismiss(tx, value, now=now_ms())
     if not done:
-        raise Stop(f"nothing with the number {number} is parked. `bookferry parked` shows what is.")
+        raise Stop(
+            f"nothing with the number {number} is parked or waits. `bookferry parked` and `bookferry status` show what does."
+        )
     say(f"{number} is given up.")
 
 
