@@ -11,7 +11,7 @@ from mapping.identity import Match, Suggestion, keys_of, match, origin_mark
 from mapping.model import Kind, Status
 from mapping.record import Account, Record
 from mapping.wish import Skip, Step, Stuck, Wish
-from state import accounts, cursors, ledger, links, outbox, overview
+from state import accounts, cursors, ledger, links, outbox
 from state.database import Tx
 
 
@@ -53,15 +53,16 @@ class World:
         }
         return near | ({connection} if self.routes_into(connection) else set())
 
-    def unread(self, tx: Tx, route: Route) -> list[tuple[str, Kind]]:
-        """The lists that have to be read to their end once before a route may decide."""
-        source, target = route.source, route.target
-        wanted = {
-            (source.connection, source.kind): None,
-            (target.connection, target.kind): None,
-            (target.connection, Kind.PEOPLE): None,  # who is known there decides who has to be made
-        }
-        return [(name, kind) for name, kind in wanted if not overview.finished(tx, name, kind)]
+    def unread(self, tx: Tx, *routes: Route) -> list[tuple[str, Kind]]:
+        """The lists that have to be read to their end once before these routes may decide."""
+        wanted: dict[tuple[str, Kind], None] = {}
+        for route in routes:
+            source, target = route.source, route.target
+            wanted[source.connection, source.kind] = None
+            wanted[target.connection, target.kind] = None
+            wanted[target.connection, Kind.PEOPLE] = None  # who is known there decides who has to be made
+        read = cursors.finished(tx)
+        return [stream for stream in wanted if stream not in read]
 
     def account(self, tx: Tx, connection: str) -> Account | None:
         """Whom a connection belongs to."""

@@ -1,7 +1,7 @@
 """What a route wants of a target, and the one write that would bring it about."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from mapping.capability import Act
@@ -30,7 +30,7 @@ class Wish:
 
     def dump(self) -> dict[str, Any]:
         """As JSON values, for the outbox."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def load(cls, dumped: Mapping[str, Any]) -> Self:

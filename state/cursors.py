@@ -40,6 +40,14 @@ def stream(tx: Tx, connection: str, kind: Kind) -> StreamCursor:
     )
 
 
+def finished(tx: Tx) -> set[tuple[str, Kind]]:
+    """The streams that were walked to the end at least once."""
+    rows = tx.rows(
+        "SELECT s.connection, s.kind FROM cursor c JOIN stream s ON s.id = c.stream WHERE c.finished_at IS NOT NULL"
+    )
+    return {(row["connection"], Kind(row["kind"])) for row in rows}
+
+
 def advance(tx: Tx, cursor: StreamCursor, page: Page, refs: list[str], *, now: int) -> StreamCursor:
     """Move past a page. The last page of a walk ends it."""
     begins = cursor.position is None

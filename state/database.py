@@ -162,9 +162,10 @@ class Database:
     def _commit_together(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                _in_savepoint(connection, job)
-            self._commit(connection, batch)
+            if not _carried_out(connection, batch):
+                connection.rollback()
+            else:
+                self._commit(connection, batch)
         except Exception as error:  # noqa: BLE001 - the writer lives on, whatever happens
             with suppress(sqlite3.Error):
                 connection.rollback()
@@ -174,6 +175,23 @@ class Database:
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:  # noqa: ARG002 - named for subclasses
         connection.commit()
+
+
+def _carried_out(connection: sqlite3.Connection, batch: list[_Job]) -> bool:
+    """Run the work of a commit. False: there is nothing to commit."""
+    if len(batch) > 1:
+        for job in batch:
+            _in_savepoint(connection, job)
+        return True
+    # Alone it needs no savepoint, which costs a copy of every page that is touched.
+    (job,) = batch
+    try:
+        job.result = job.fn(Tx(connection))
+    except sqlite3.OperationalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - handed to the caller
+        job.error = error
+    return job.error is None
 
 
 def _in_savepoint(connection: sqlite3.Connection, job: _Job) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,6 @@ class Stored:
     changed: int = 0
     suspicious: int = 0
     """Hints that wanted to lead back from a settled status and were not believed."""
-    ids: dict[str, int] | None = None
-    """The record's id for each ref that is new or changed."""
 
     @property
     def altered(self) -> bool:
@@ -62,22 +60,20 @@ def observe(
 
     Unchanged sightings write nothing. ``intent`` is our own write whose answer these are.
     """
-    stored = Stored(ids={})
+    taking = _Taking(tx, stream_id(tx, connection, kind), now, region, intent)
     for inner, inside in _embedded(seen).items():
         also = observe(tx, connection, inner, inside, now=now, region=region, intent=intent)
-        stored.new += also.new
-        stored.changed += also.changed
-    stream = stream_id(tx, connection, kind)
-    held = _held(tx, stream, [observation.ref for observation in seen])
-    latest: dict[str, Observation] = {}
+        taking.stored.new += also.new
+        taking.stored.changed += also.changed
+    # A listing that shows a record twice: each sighting counts, in order.
+    waiting: dict[str, Observation] = {}
     for observation in seen:
-        if observation.ref in latest:  # a listing that shows a record twice: each sighting counts, in order
-            _take(tx, stream, latest.pop(observation.ref), held, stored, now, region, intent)
-            held = {**held, **_held(tx, stream, [observation.ref])}
-        latest[observation.ref] = observation
-    for observation in latest.values():
-        _take(tx, stream, observation, held, stored, now, region, intent)
-    return stored
+        if observation.ref in waiting:
+            taking.take(list(waiting.values()))
+            waiting.clear()
+        waiting[observation.ref] = observation
+    taking.take(list(waiting.values()))
+    return taking.stored
 
 
 def _embedded(seen: Sequence[Observation]) -> dict[Kind, list[Observation]]:
@@ -111,71 +107,102 @@ def _held(tx: Tx, stream: int, refs: Sequence[str]) -> dict[str, Row]:
     return {row["ref"]: row for row in rows}
 
 
-def _take(
-    tx: Tx,
-    stream: int,
-    observation: Observation,
-    held: dict[str, Row],
-    stored: Stored,
-    now: int,
-    region: str | None,
-    intent: int | None,
-) -> None:
-    row = held.get(observation.ref)
-    fields = observation.fields.fields()
-    content = orjson.dumps(fields)
-    if row is None:
-        record = _insert(tx, stream, observation, content)
-        stored.new += 1
-        before, added = None, None
-    elif row["fingerprint"] == fingerprint(content):
-        _touch(tx, row, observation, observation.digest)
-        return
-    else:
-        merged = _merged(tx, stream, row, observation, fields)
-        stored.suspicious += merged.suspicious
+class _Taking:
+    """Sightings on their way into the ledger."""
+
+    def __init__(self, tx: Tx, stream: int, now: int, region: str | None, intent: int | None) -> None:
+        self.tx, self.stream, self.now, self.region, self.intent = tx, stream, now, region, intent
+        self.stored = Stored()
+
+    def take(self, seen: Sequence[Observation]) -> None:
+        """Sightings of different records."""
+        held = _held(self.tx, self.stream, [observation.ref for observation in seen])
+        self._new([observation for observation in seen if observation.ref not in held])
+        for observation in seen:
+            if observation.ref in held:
+                self._again(observation, held[observation.ref])
+
+    def _new(self, seen: Sequence[Observation]) -> None:
+        """First sightings, all at once: a first poll brings thousands."""
+        if not seen:
+            return
+        shown = [observation.fields.fields() for observation in seen]
+        self.tx.many(
+            "INSERT INTO record (stream, ref, fields, fingerprint, raw, seen, asked_at)"
+            " VALUES (:s, :ref, :f, :fp, :raw, :seen, :at)",
+            [
+                {
+                    "s": self.stream,
+                    "ref": observation.ref,
+                    "f": (content := orjson.dumps(fields)).decode(),
+                    "fp": fingerprint(content),
+                    "raw": observation.raw.decode(),
+                    "seen": observation.digest,
+                    "at": observation.asked_at,
+                }
+                for observation, fields in zip(seen, shown, strict=True)
+            ],
+        )
+        ids = _ids(self.tx, self.stream, [observation.ref for observation in seen])
+        _remember_keys(
+            self.tx,
+            [
+                (ids[observation.ref], keys_of(observation.kind, fields, self.region))
+                for observation, fields in zip(seen, shown, strict=True)
+            ],
+        )
+        self._note([(ids[each.ref], each.via, None, None) for each in seen])
+        self.stored.new += len(seen)
+
+    def _again(self, observation: Observation, row: Row) -> None:
+        fields = observation.fields.fields()
+        if row["fingerprint"] == fingerprint(orjson.dumps(fields)):
+            _touch(self.tx, row, observation, observation.digest)
+            return
+        merged = _merged(self.tx, self.stream, row, observation, fields)
+        self.stored.suspicious += merged.suspicious
         if not merged.changed:
             # A view that lost against a newer one must be weighed again when a later listing shows it still.
-            _touch(tx, row, observation, b"")
+            _touch(self.tx, row, observation, b"")
             return
         record = row["id"]
-        fields = merged.fields
-        _update(tx, record, observation, merged)
-        stored.changed += 1
-        before, added = _json(merged.before), _json(merged.added)
-    if stored.ids is not None:
-        stored.ids[observation.ref] = record
-    _remember_keys(tx, record, observation.kind, fields, region, first=row is None)
-    tx.run(
-        "INSERT INTO journal (stream, record, at, via, before, added, intent) VALUES (:s, :r, :at, :via, :b, :a, :i)",
-        s=stream,
-        r=record,
-        at=now,
-        via=observation.via.value,
-        b=before,
-        a=added,
-        i=intent,
-    )
+        _update(self.tx, record, observation, merged)
+        self.tx.run("DELETE FROM identity_key WHERE record = :r", r=record)
+        _remember_keys(self.tx, [(record, keys_of(observation.kind, merged.fields, self.region))])
+        self._note([(record, observation.via, _json(merged.before), _json(merged.added))])
+        self.stored.changed += 1
+
+    def _note(self, changes: Iterable[tuple[int, Via, str | None, str | None]]) -> None:
+        """Into the journal: record, how it was seen, former values, fields of which nothing was known before."""
+        self.tx.many(
+            "INSERT INTO journal (stream, record, at, via, before, added, intent)"
+            " VALUES (:s, :r, :at, :via, :b, :a, :i)",
+            [
+                {
+                    "s": self.stream,
+                    "r": record,
+                    "at": self.now,
+                    "via": via.value,
+                    "b": before,
+                    "a": added,
+                    "i": self.intent,
+                }
+                for record, via, before, added in changes
+            ],
+        )
 
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _insert(tx: Tx, stream: int, observation: Observation, content: bytes) -> int:
-    return int(
-        tx.value(
-            "INSERT INTO record (stream, ref, fields, fingerprint, raw, seen, asked_at)"
-            " VALUES (:s, :ref, :f, :fp, :raw, :seen, :at) RETURNING id",
-            s=stream,
-            ref=observation.ref,
-            f=content.decode(),
-            fp=fingerprint(content),
-            raw=observation.raw.decode(),
-            seen=observation.digest,
-            at=observation.asked_at,
-        )
+def _ids(tx: Tx, stream: int, refs: Sequence[str]) -> dict[str, int]:
+    rows = tx.rows(
+        "SELECT ref, id FROM record WHERE stream = :s AND ref IN (SELECT value FROM json_each(:refs))",
+        s=stream,
+        refs=json.dumps(refs),
     )
+    return {row["ref"]: row["id"] for row in rows}
 
 
 def _merged(tx: Tx, stream: int, row: Row, observation: Observation, fields: dict[str, Any]) -> Merge:
@@ -236,24 +263,18 @@ def _touch(tx: Tx, row: Row, observation: Observation, digest: bytes) -> None:
         )
 
 
-def _remember_keys(
-    tx: Tx, record: int, kind: Kind, fields: dict[str, Any], region: str | None, *, first: bool
-) -> None:
-    keys = keys_of(kind, fields, region)
-    if not first:
-        tx.run("DELETE FROM identity_key WHERE record = :r", r=record)
-    if not keys:
-        return
-    tx.many(
-        "INSERT INTO identity_key (record, key, name) VALUES (:r, :k, :n)",
-        [{"r": record, "k": key, "n": name} for key, name in keys],
-    )
+def _remember_keys(tx: Tx, keys: Iterable[tuple[int, Sequence[tuple[str, str]]]]) -> None:
+    rows = [{"r": record, "k": key, "n": name} for record, its in keys for key, name in its]
+    if rows:
+        tx.many("INSERT INTO identity_key (record, key, name) VALUES (:r, :k, :n)", rows)
 
 
 _RECORD = """
     SELECT r.id, s.connection, s.kind, r.ref, coalesce(r.joined, r.id) AS entity, r.fields, r.asked_at, r.missing
     FROM record r JOIN stream s ON s.id = r.stream
 """
+# The planner would rather look through the whole stream than begin with the one record that is meant.
+_RECORD_FIRST = _RECORD.replace("JOIN", "CROSS JOIN")
 
 
 def _record(row: Row) -> Record:
@@ -282,8 +303,8 @@ def get(tx: Tx, record: int) -> Record:
 def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None:
     """The record by which a connection knows an entity: the earliest one where there are several."""
     row = tx.row(
-        _RECORD
-        + " WHERE (r.id = :e OR r.joined = :e) AND s.connection = :c AND s.kind = :k ORDER BY r.id LIMIT 1",
+        _RECORD_FIRST + " WHERE r.id IN (SELECT :e UNION ALL SELECT id FROM record WHERE joined = :e)"
+        " AND s.connection = :c AND s.kind = :k ORDER BY r.id LIMIT 1",
         e=entity,
         c=connection,
         k=kind.value,

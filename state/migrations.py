@@ -148,7 +148,7 @@ CREATE TABLE intent (
     ended_at INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX intent_open ON intent (route, kind, entity) WHERE state IN ('open', 'waiting', 'sending', 'parked');
-CREATE INDEX intent_due ON intent (connection, due_at) WHERE state IN ('open', 'sending');
+CREATE INDEX intent_state ON intent (connection, state, due_at);
 CREATE INDEX intent_source ON intent (source);
 
 CREATE TABLE attempt (

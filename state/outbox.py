@@ -130,11 +130,8 @@ def next_due(tx: Tx, connection: str) -> int | None:
 
 def in_state(tx: Tx, state: str, connection: str | None = None) -> list[Intent]:
     """All intents in a state, oldest first."""
-    rows = tx.rows(
-        "SELECT * FROM intent WHERE state = :s AND (:c IS NULL OR connection = :c) ORDER BY id",
-        s=state,
-        c=connection,
-    )
+    only = "" if connection is None else " AND connection = :c"
+    rows = tx.rows(f"SELECT * FROM intent WHERE state = :s{only} ORDER BY id", s=state, c=connection)
     return [_intent(row) for row in rows]
 
 

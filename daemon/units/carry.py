@@ -58,11 +58,20 @@ class Carrier:
         self.connector = unit.app.connectors[intent.connection]
         self.looked = False
         self.conflicts = 0
+        self.first: tuple[_Look | _Send | None] | None = None
+        """The first move, where it was made already."""
+
+    def prepare(self, tx: Tx) -> None:
+        """Make the first move in somebody else's transaction."""
+        self.first = (self._prepare(tx),)
 
     async def carry(self) -> bool:
         """Gives whether the target now holds what was wanted. Raises NeedsHuman, which stops the connection."""
         for _ in range(_STEPS):
-            step = await self.unit.commit(self._prepare, "push.prepare")
+            if self.first is not None:
+                (step,), self.first = self.first, None
+            else:
+                step = await self.unit.commit(self._prepare, "push.prepare")
             if step is None:
                 return self.intent.state == "done"
             if isinstance(step, _Look):

@@ -1,4 +1,6 @@
-"""``pull:<connection>``: read what a platform lists, page by page; each page and its cursor in one transaction."""
+"""``pull:<connection>``: read what a platform lists, page by page; pages and the cursor that passes them in one
+transaction.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from connectors.errors import BadAnswer
+from connectors.errors import BadAnswer, PlatformError
 from daemon.units import Unit
 from mapping.model import Booking, Kind, Status, iso
 from mapping.record import Coverage, Observation, Page, Record, Via
@@ -20,6 +22,9 @@ log = structlog.get_logger()
 _SEEN_MISSING = 2
 """In how many listings in a row a record must be missing before that proves anything."""
 _LOOKED_THROUGH = 5_000
+_ROWS_A_COMMIT = 100
+_HELD_FOR_MS = 1_000
+"""How long a page may wait for the next ones before it is stored."""
 
 
 @dataclass(slots=True)
@@ -58,20 +63,32 @@ async def _walk(unit: Unit, name: str, kind: Kind) -> Walk:
     connector = app.connectors[name]
     cursor = await unit.commit(lambda tx: cursors.stream(tx, name, kind), "pull.cursor")
     resumed = cursor.position is not None
+    position, pages = cursor.position, list[Page]()
+
+    async def stored() -> StreamCursor:
+        store = partial(_store, now=app.ms(), name=name, kind=kind, cursor=cursor, pages=pages, walk=walk)
+        return await unit.commit(store, "pull.page")
+
     while True:
         try:
-            page = await connector.pull(kind, cursor.position)
-        except BadAnswer:
-            if not resumed:
-                raise
-            # A position kept over a restart may have grown stale; reading again from the start changes nothing.
-            resumed, stale = False, cursor
-            cursor = await unit.commit(partial(_anew, name=name, kind=kind, cursor=stale), "pull.restart")
-            continue
-        resumed = False
-        store = partial(_store, now=app.ms(), name=name, kind=kind, cursor=cursor, page=page, walk=walk)
-        cursor = await unit.commit(store, "pull.page")
-        if page.next is None:
+            page = await connector.pull(kind, position)
+        except PlatformError as error:
+            if resumed and isinstance(error, BadAnswer):
+                # A position kept over a restart may have grown stale; reading again from the start changes nothing.
+                resumed, position = False, None
+                cursor = await unit.commit(
+                    partial(_anew, name=name, kind=kind, cursor=cursor), "pull.restart"
+                )
+                continue
+            if pages:
+                await stored()
+            raise
+        resumed, position = False, page.next
+        pages.append(page)
+        if position is None or _enough(pages, app.ms()):
+            cursor = await stored()
+            pages = []
+        if position is None:
             log.debug(
                 "pulled",
                 connection=name,
@@ -83,24 +100,31 @@ async def _walk(unit: Unit, name: str, kind: Kind) -> Walk:
             return walk
 
 
+def _enough(pages: list[Page], now: int) -> bool:
+    """Small pages that come fast share a commit: most of its cost is the same for one row and for a hundred."""
+    rows = sum(len(page.listing.rows) for page in pages)
+    return rows >= _ROWS_A_COMMIT or now - pages[0].asked_at >= _HELD_FOR_MS
+
+
 def _anew(tx: Tx, name: str, kind: Kind, cursor: StreamCursor) -> StreamCursor:
     cursors.restart(tx, cursor)
     return cursors.stream(tx, name, kind)
 
 
 def _store(
-    tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, page: Page, walk: Walk
+    tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, pages: list[Page], walk: Walk
 ) -> StreamCursor:
     account = accounts.get(tx, name)
-    same = ledger.unchanged(tx, name, kind, page.listing.rows)
-    seen, parked = page.listing.understood(same)
-    stored = ledger.observe(tx, name, kind, seen, now=now, region=account.country if account else None)
-    walk.rejected += rejected.reject(tx, name, parked, now=now)
-    rejected.understood(tx, name, kind, [*same, *(observation.ref for observation in seen)])
-    cursor = cursors.advance(tx, cursor, page, page.listing.refs, now=now)
-    if page.next is None:
-        stored.changed += _conclude(tx, now, name, kind, cursor, page)
-    _count(walk, stored)
+    region = account.country if account else None
+    for page in pages:
+        same = ledger.unchanged(tx, name, kind, page.listing.rows)
+        seen, parked = page.listing.understood(same)
+        _count(walk, ledger.observe(tx, name, kind, seen, now=now, region=region))
+        walk.rejected += rejected.reject(tx, name, parked, now=now)
+        rejected.understood(tx, name, kind, [*same, *(observation.ref for observation in seen)])
+        cursor = cursors.advance(tx, cursor, page, page.listing.refs, now=now)
+    if cursor.position is None:
+        walk.changed += _conclude(tx, now, name, kind, cursor, pages[-1])
     return cursor
 
 

@@ -35,13 +35,13 @@ async def push(unit: Unit, name: str) -> None:
         return
     more = True
     while more:
-        decided = await unit.commit(lambda tx: _decide(tx, app.ms(), app.world, name, routes), "push.decide")
+        decided = await unit.commit(lambda tx: _decide(tx, unit, name, routes), "push.decide")
         more = decided.more
         for key in decided.unread:
             app.engine.kick(f"pull:{key}")
         if decided.blind:
             return
-    await _send(unit, name, decided.due)
+    await _send(unit, name, decided)
     unit.next_due = await app.db.read(lambda tx: outbox.next_due(tx, name))
 
 
@@ -54,22 +54,39 @@ class _Decided:
     blind: bool
     """The target itself was never read: who is known there decides who has to be made."""
     due: list[Intent]
+    ready: dict[int, Carrier]
+    """Carriers of the first of those that are due, each with its first move made."""
 
 
-def _decide(tx: Tx, now: int, world: World, name: str, routes: list[Route]) -> _Decided:
+def _decide(tx: Tx, unit: Unit, name: str, routes: list[Route]) -> _Decided:
     """Decide on the next changes of all routes; intents and cursors in one transaction."""
+    now, world = unit.app.ms(), unit.app.world
     outbox.recover(tx, name, now=now)
-    unread = {connection for route in routes for connection, _ in world.unread(tx, route)}
+    unread = {connection for connection, _ in world.unread(tx, *routes)}
     # One that has failed is read again when its own time has come: asking at once would go round for ever.
     able = {key for key in unread if not (units.get(tx, f"pull:{key}") or {}).get("problem")}
     if name in unread:
-        return _Decided(more=False, unread=able, blind=True, due=[])
+        return _Decided(more=False, unread=able, blind=True, due=[], ready={})
     read = [route for route in routes if route.source.connection not in unread]
     left = [_decide_some(tx, now, world, route) for route in read]  # all of them, not up to the first
     more = any(left)
     _wake(tx, now, name)
     due = [] if more else outbox.due(tx, name, now, _SENT_AT_ONCE)
-    return _Decided(more=more, unread=able, blind=False, due=due)
+    return _Decided(more=more, unread=able, blind=False, due=due, ready=_ready(tx, unit, due))
+
+
+def _ready(tx: Tx, unit: Unit, due: list[Intent]) -> dict[int, Carrier]:
+    """Make the first move of what will be sent at once: a commit of its own would only make everybody wait."""
+    one_each = {intent.entity: intent for intent in reversed(_first(due))}
+    ready = {intent.id: Carrier(unit, intent) for intent in list(one_each.values())[-_SIDE_BY_SIDE:]}
+    for carrier in ready.values():
+        carrier.prepare(tx)
+    return ready
+
+
+def _first(due: list[Intent]) -> list[Intent]:
+    """People before the bookings that need them."""
+    return [intent for intent in due if intent.kind is Kind.PEOPLE] or due
 
 
 def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
@@ -140,21 +157,20 @@ def _wake(tx: Tx, now: int, name: str) -> None:
         outbox.wake(tx, intent, now=now)
 
 
-async def _send(unit: Unit, name: str, due: list[Intent]) -> None:
-    """Send what is due, people before the bookings that need them, until nothing more is due."""
-    app = unit.app
+async def _send(unit: Unit, name: str, decided: _Decided) -> None:
+    """Send what is due, until nothing more is due."""
+    app, due, ready = unit.app, decided.due, decided.ready
     gate = asyncio.Semaphore(_SIDE_BY_SIDE)
     tried: Counter[int] = Counter()
 
     async def one(intents: list[Intent]) -> None:
         async with gate:
             for intent in intents:
-                await Carrier(unit, intent).carry()
+                await (ready.pop(intent.id, None) or Carrier(unit, intent)).carry()
 
     while due:
         due = [intent for intent in due if tried[intent.id] < _TRIES]
-        people = [intent for intent in due if intent.kind is Kind.PEOPLE]
-        batch = people or due
+        batch = _first(due)
         if not batch:
             return
         tried.update(intent.id for intent in batch)
@@ -162,7 +178,7 @@ async def _send(unit: Unit, name: str, due: list[Intent]) -> None:
         for intent in batch:
             entities.setdefault((intent.kind, intent.entity), []).append(intent)
         await _all([asyncio.create_task(one(intents)) for intents in entities.values()])
-        if people:
+        if batch[0].kind is Kind.PEOPLE:
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
         due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
 
