@@ -80,6 +80,18 @@ class App:
         keys = [key for near in kin for key in tokens.names(tx, f"hook:{near}:")]
         return [found[0].decode() for key in keys if (found := tokens.get(tx, self.box, key))]
 
+    async def keep_hook(self, name: str, hook: Any) -> None:
+        """A new webhook tells its secret once: sealed before anything else."""
+        if hook.secret:
+            sealed = hook.secret.encode()
+            await self.db.transaction(
+                lambda tx: tokens.put(tx, self.box, f"hook:{name}:{hook.id}", sealed), "hook.secret"
+            )
+
+    async def drop_hook(self, name: str, webhook: str) -> None:
+        """A webhook is gone, and with it its secret."""
+        await self.db.transaction(lambda tx: tokens.forget(tx, f"hook:{name}:{webhook}"), "hook.forget")
+
     def one_sender(self, name: str) -> list[str]:
         """The connections whose webhooks come from one sender with one secret: those of one developer account."""
         owner = self.connectors[name].hook_owner

@@ -237,7 +237,7 @@ async def live() -> None:
                 app,
                 stop=stop,
                 ready=lambda hooks, admin: say(
-                    f"Hook door {hooks}, status page http://{admin}/. Ctrl-C ends it."
+                    f"Hook door {hooks}, health and metrics http://{admin}/healthz and /metrics. Ctrl-C ends it."
                 ),
             )
         finally:

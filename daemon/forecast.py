@@ -76,6 +76,11 @@ def plan(world: World, tx: Tx, now: int) -> Plan:
     return Plan(lines, notes)
 
 
+def listed(unread: list[tuple[str, Kind]]) -> str:
+    """Lists as a person names them."""
+    return ", ".join(f"{name}.{kind.value}" for name, kind in unread)
+
+
 def tx_max(tx: Tx) -> int:
     """The newest intent that is really stored: what is above was only foreseen."""
     return max(
@@ -91,8 +96,8 @@ def _decide(world: World, tx: Tx, route: Route, now: int) -> str | None:
         return (
             f"route {route.name!r} is not armed: it pushes nothing. Arm it with: bookferry arm {route.name!r}"
         )
-    if unread := unread_of(tx, route):
-        return f"route {route.name!r}: {', '.join(unread)} never read to the end; `bookferry sync` reads first, then decides"
+    if unread := world.unread(tx, route):
+        return f"route {route.name!r}: {listed(unread)} never read to the end; `bookferry sync` reads first, then decides"
     if not state.armed and route.since is not None:
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
     while True:
@@ -103,17 +108,6 @@ def _decide(world: World, tx: Tx, route: Route, now: int) -> str | None:
             return None
         cursors.move_route(tx, route.name, position)
         state = cursors.route(tx, route.name)
-
-
-def unread_of(tx: Tx, route: Route) -> list[str]:
-    """The lists that have to be read once before a route may decide."""
-    wanted = [
-        (route.source.connection, route.source.kind),
-        (route.target.connection, route.target.kind),
-        (route.target.connection, Kind.PEOPLE),
-    ]
-    missing = [f"{name}.{kind.value}" for name, kind in wanted if not overview.finished(tx, name, kind)]
-    return list(dict.fromkeys(missing))
 
 
 def _line(

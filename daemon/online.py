@@ -11,9 +11,9 @@ from connectors.base import Finding, Surroundings, budget_of
 from connectors.errors import NeedsHuman, PlatformError
 from connectors.oauth import Token
 from connectors.registry import CONNECTORS
+from daemon.commands.common import look
 from daemon.settings import Place
 from state import tokens
-from state.database import reading
 
 
 class PassingTokens:
@@ -44,7 +44,7 @@ def _sealed(place: Place) -> dict[str, Token]:
     """Every sealed access token. Raises WrongKey when the key does not open them."""
     if not place.db.exists():
         return {}
-    with reading(place.db) as tx:
+    with look(place.db) as tx:
         names = tokens.names(tx)
         if not names:
             return {}

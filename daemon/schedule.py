@@ -72,9 +72,7 @@ def _now() -> datetime:
 
 def _trigger(poll: Interval | Cron) -> BaseTrigger:
     if isinstance(poll, Interval):
-        return IntervalTrigger(
-            seconds=poll.seconds, jitter=poll.seconds // 20 or None, timezone=UTC
-        ), poll.seconds
+        return IntervalTrigger(seconds=poll.seconds, jitter=poll.seconds // 20 or None, timezone=UTC)
     minute, hour, day, month, weekday = poll.normalised()
     fields = {"minute": minute, "hour": hour, "day": day, "month": month, "day_of_week": weekday}
     return CronTrigger(**fields, timezone=UTC)

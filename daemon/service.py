@@ -65,19 +65,9 @@ async def ensure_hooks(app: App, public_url: str) -> None:
             continue  # one webhook serves all companies of a developer account
         url = f"{public_url.rstrip('/')}/hooks/{name}"
         try:
-            await keep_hook(app, name, await connector.webhooks.ensure(url))
+            await app.keep_hook(name, await connector.webhooks.ensure(url))
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
-
-
-async def keep_hook(app: App, name: str, hook: Any) -> None:
-    """A new webhook tells its secret once: sealed before anything else."""
-    from state import tokens
-
-    if hook.secret:
-        await app.db.transaction(
-            lambda tx: tokens.put(tx, app.box, f"hook:{name}:{hook.id}", hook.secret.encode()), "hook.secret"
-        )
 
 
 async def health(app: App) -> dict[str, Any]:

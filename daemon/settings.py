@@ -49,7 +49,11 @@ def read(file: Path, env: Mapping[str, str] = os.environ) -> Place:
         read_file=lambda path: (file.parent / path).expanduser().read_text(encoding="utf-8"),
         credential=_credentials(env),
     )
-    return Place(file, config, (file.parent / Path(config.state).expanduser()).resolve())
+    db = (file.parent / Path(config.state).expanduser()).resolve()
+    if db.is_dir():
+        remedy = f"name a file, such as {Path(config.state, 'bookferry.db')}"
+        raise ConfigErrors([Problem(str(file), 1, 1, "state", f"{db} is a folder", remedy)])
+    return Place(file, config, db)
 
 
 def _credentials(env: Mapping[str, str]) -> Callable[[str], str | None]:

@@ -1,25 +1,32 @@
-"""Pure looks at the store: what ``status`` and ``parked`` show, here and on the status page."""
+"""Pure looks at the store: what ``status`` and ``parked`` show."""
 
 from collections import Counter
 from typing import Any
 
 from daemon.world import World
+from mapping.capability import People
 from mapping.config import Route
+from mapping.model import Kind
+from mapping.record import Record
 from state import cursors, inbox, journal, ledger, outbox, overview, tokens, units
 from state.database import Tx
+from state.outbox import Intent
 
+_LONG_MS = 86_400_000
+"""What waits for longer than a day is shown one by one."""
 _OPEN = ("open", "waiting", "sending", "parked")
 
 
 def status(world: World, tx: Tx, now: int) -> dict[str, Any]:
     """Connections, routes, freshness, and what is parked with what to do about it."""
-    waiting = parked(world, tx)
+    held = parked(world, tx)
     return {
         "now": now,
         "connections": [_connection(world, tx, name) for name in world.config.connections],
         "routes": [_route(tx, route) for route in world.config.routes],
-        "parked": waiting,
-        "healthy": not waiting and not needs_human(tx),
+        "parked": held,
+        "waiting": waiting(world, tx, now),
+        "healthy": not held and not needs_human(tx),
     }
 
 
@@ -128,6 +135,60 @@ def parked(world: World, tx: Tx) -> list[dict[str, Any]]:
         }
         for row in overview.rejected(tx)
     ]
+
+
+def waiting(world: World, tx: Tx, now: int) -> list[dict[str, Any]]:
+    """Writes that are wanted for long and were never sent: since when, why, and what to do."""
+    read = {(row["connection"], row["kind"]): row["finished_at"] or 0 for row in overview.streams(tx)}
+    rows = []
+    for intent in [*outbox.in_state(tx, "waiting"), *outbox.in_state(tx, "open")]:
+        source = ledger.get(tx, intent.source)
+        nobody = _nobody(world, intent)
+        # A booking that webhooks told of has its guest after the next poll; one that the poll did not show has not.
+        unshown = nobody and read.get((source.connection, source.kind.value), 0) > intent.created_at
+        if now - intent.created_at < _LONG_MS and not unshown:
+            continue
+        why = intent.problem or "it was not tried yet"
+        rows.append(
+            {
+                "id": str(intent.id),
+                "where": intent.connection,
+                "kind": intent.kind.value,
+                "record": _source(tx, intent.source),
+                "route": intent.route,
+                "since": intent.created_at,
+                "why": f"{why}: no list of {source.connection} has shown its guest" if nobody else why,
+                "remedy": f"{_way_out(world, tx, intent, source)}; or give it up: bookferry dismiss {intent.id}",
+            }
+        )
+    return sorted(rows, key=lambda row: row["since"])
+
+
+def _nobody(world: World, intent: Intent) -> bool:
+    """Whether a write waits since nobody knows whom its booking is for: webhooks alone do not always say."""
+    if intent.route not in world.routes or intent.kind is not Kind.BOOKINGS:
+        return False
+    linked = world.spec(intent.connection, intent.kind).people is People.LINKED
+    return linked and not intent.wish.people and intent.wish.ended is None
+
+
+def _way_out(world: World, tx: Tx, intent: Intent, source: Record) -> str:
+    """What would let a write go on."""
+    if intent.route not in world.routes:
+        return "its route is no longer in the configuration"
+    if _nobody(world, intent):
+        return f"see that {source.connection} lists it with its guest, then the next poll brings it"
+    for ref in intent.wish.people:
+        person = ledger.find(tx, source.connection, Kind.PEOPLE, ref)
+        if person is None:
+            return f"see that {source.connection} lists person {ref}, then the next poll brings it"
+        first = outbox.unfinished(tx, intent.route, Kind.PEOPLE, person.entity)
+        if first is not None and first.state == "parked":
+            return f"settle {first.id} first, which is parked"
+    unit = units.get(tx, f"push:{intent.connection}")
+    if unit and unit["problem"]:
+        return f"mend what stops push of {intent.connection}, see above"
+    return "it is tried again by itself while `bookferry run` runs"
 
 
 def _source(tx: Tx, number: int) -> str:

@@ -53,6 +53,17 @@ class World:
         }
         return near | ({connection} if self.routes_into(connection) else set())
 
+    def unread(self, tx: Tx, *routes: Route) -> list[tuple[str, Kind]]:
+        """The lists that have to be read to their end once before these routes may decide."""
+        wanted: dict[tuple[str, Kind], None] = {}
+        for route in routes:
+            source, target = route.source, route.target
+            wanted[source.connection, source.kind] = None
+            wanted[target.connection, target.kind] = None
+            wanted[target.connection, Kind.PEOPLE] = None  # who is known there decides who has to be made
+        read = cursors.finished(tx)
+        return [stream for stream in wanted if stream not in read]
+
     def account(self, tx: Tx, connection: str) -> Account | None:
         """Whom a connection belongs to."""
         return accounts.get(tx, connection)

@@ -5,9 +5,14 @@ from pathlib import Path
 from sqlite_utils import Database as Tables
 from sqlite_utils.migrations import Migrations
 
-from state.errors import StoreTooNew
+from state.database import Tx
+from state.errors import StoreTooNew, StoreUnavailable
 
 migrations = Migrations("bookferry")
+
+_FOREIGN = (
+    "this is a database of another program, and nothing was changed in it. Point `state:` at another file."
+)
 
 FIRST = """
 CREATE TABLE connection (
@@ -222,11 +227,9 @@ def first(db: Tables) -> None:
 def migrate(db: Tables, path: Path) -> None:
     """Bring a database to this version. Raises StoreTooNew when it was written by a newer one."""
     applied = {migration.name for migration in migrations.applied(db)}
-    if unknown := sorted(applied - {migration.name for migration in migrations._migrations}):  # noqa: SLF001 - no public list
-        raise StoreTooNew(
-            f"{path}: written by a newer version of bookferry (it knows {', '.join(unknown)}). "
-            "Upgrade bookferry, or restore the backup that the upgrade made beside the file."
-        )
+    _refuse_newer(applied, path)
+    if not applied and set(db.table_names()) - {migrations.migrations_table}:
+        raise StoreUnavailable(f"{path}: {_FOREIGN}")
     pending = migrations.pending(db)
     if applied and pending:
         backup = path.with_name(f"{path.name}.before-{pending[0].name}")
@@ -234,3 +237,34 @@ def migrate(db: Tables, path: Path) -> None:
         db.execute("VACUUM INTO ?", [str(backup)])
     if pending:
         migrations.apply(db)
+
+
+def check(tx: Tx, path: Path) -> None:
+    """See that a look understands a database. Raises StateError when it is of another version, or none of ours."""
+    tables = {row["name"] for row in tx.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    applied: set[str] = set()
+    if migrations.migrations_table in tables:
+        applied = {
+            row["name"]
+            for row in tx.rows(
+                f"SELECT name FROM {migrations.migrations_table} WHERE migration_set = :s", s=migrations.name
+            )
+        }
+    _refuse_newer(applied, path)
+    if not applied and tables - {migrations.migrations_table}:
+        raise StoreUnavailable(f"{path}: {_FOREIGN}")
+    if _known() - applied:
+        what = "written by an older version of bookferry" if applied else "there is nothing in it yet"
+        raise StoreUnavailable(f"{path}: {what}. `bookferry sync` or `bookferry run` makes it ready.")
+
+
+def _known() -> set[str]:
+    return {migration.name for migration in migrations._migrations}  # noqa: SLF001 - no public list
+
+
+def _refuse_newer(applied: set[str], path: Path) -> None:
+    if unknown := sorted(applied - _known()):
+        raise StoreTooNew(
+            f"{path}: written by a newer version of bookferry (it knows {', '.join(unknown)}). "
+            "Upgrade bookferry, or restore the backup that the upgrade made beside the file."
+        )

@@ -300,10 +300,11 @@ def retry(tx: Tx, intent: int, *, now: int) -> bool:
 
 
 def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
-    """Give a parked intent up."""
+    """Give up an intent that is parked, or that waits and was never sent."""
     return bool(
         tx.run(
-            "UPDATE intent SET state = 'dismissed', ended_at = :now WHERE id = :id AND state = 'parked'",
+            "UPDATE intent SET state = 'dismissed', ended_at = :now WHERE id = :id AND (state = 'parked'"
+            " OR (state IN ('waiting', 'open') AND problem IS NOT NULL AND attempts = 0 AND doubt_since IS NULL))",
             now=now,
             id=intent,
         )

@@ -15,18 +15,6 @@ def streams(tx: Tx) -> list[Row]:
     )
 
 
-def finished(tx: Tx, connection: str, kind: Kind) -> bool:
-    """Whether a list was ever read to its end."""
-    return bool(
-        tx.value(
-            "SELECT 1 FROM cursor c JOIN stream s ON s.id = c.stream"
-            " WHERE s.connection = :c AND s.kind = :k AND c.finished_at IS NOT NULL",
-            c=connection,
-            k=kind.value,
-        )
-    )
-
-
 def refs(tx: Tx, connection: str, kind: Kind, limit: int) -> list[str]:
     """The ids of the newest records of a stream."""
     rows = tx.rows(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.common import ConfigFile, Stop, now_ms, place, say
+from daemon.commands.common import ConfigFile, Stop, look, now_ms, place, say
 from daemon.settings import Place
 from mapping.config import Route
 from mapping.problem import instead
@@ -29,21 +29,21 @@ def _route(here: Place, name: str) -> Route:
 
 def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     """Let a route push from now on. All that is known until now is its baseline and is never pushed unless it changes."""
-    from daemon.forecast import unread_of
+    from daemon.forecast import listed
     from state import cursors, journal
-    from state.database import reading, writing
+    from state.database import writing
 
     here = place(ctx, config)
     wanted = _route(here, route)
-    with reading(here.db) as tx:
+    with look(here.db) as tx:
         before = cursors.route(tx, route)
-        unread = unread_of(tx, wanted)
+        unread = here.world().unread(tx, wanted)
     if before.armed:
         say(f"{route!r} is armed already.")
         return
     if unread and wanted.since is None:
         raise Stop(
-            f"{', '.join(unread)} was never read to the end: what is known when a route is armed is its baseline, so"
+            f"{listed(unread)} was never read to the end: what is known when a route is armed is its baseline, so"
             " nothing known would mean everything is pushed. Run `bookferry sync` first."
         )
     since = round(wanted.since.timestamp() * 1000) if wanted.since else None
@@ -61,11 +61,11 @@ def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
 def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     """Stop a route from pushing."""
     from state import cursors
-    from state.database import reading, writing
+    from state.database import writing
 
     here = place(ctx, config)
     wanted = _route(here, route)
-    with reading(here.db):
+    with look(here.db):
         pass  # a missing database is not made by this
     with writing(here.db) as tx:
         was = cursors.disarm(tx, route)
@@ -96,7 +96,7 @@ def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None
 
 
 def dismiss(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
-    """Give up what is parked."""
+    """Give up what is parked, or what waits and was never sent."""
     from state import inbox, outbox, overview
     from state.database import writing
 
@@ -110,14 +110,15 @@ def dismiss(ctx: typer.Context, number: Number, config: ConfigFile = None) -> No
         else:
             done = outbox.dismiss(tx, value, now=now_ms())
     if not done:
-        raise Stop(f"nothing with the number {number} is parked. `bookferry parked` shows what is.")
+        raise Stop(
+            f"nothing with the number {number} is parked or waits. `bookferry parked` and `bookferry status` show what does."
+        )
     say(f"{number} is given up.")
 
 
 def _number(here: Place, text: str) -> tuple[str, int]:
-    from state.database import reading
 
-    with reading(here.db):
+    with look(here.db):
         pass
     sort, digits = (text[0], text[1:]) if text[:1] in {"w", "r"} else ("", text)
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 19):  # noqa: PLR2004 - what SQLite can hold
@@ -137,12 +138,12 @@ def link(
     """Say that two records stand for the same person, booking or review. `unlink` takes it back."""
     from daemon.explain import NotFound, find
     from state import links
-    from state.database import reading, writing
+    from state.database import writing
 
     here = place(ctx, config)
     world = here.world()
     try:
-        with reading(here.db) as tx:
+        with look(here.db) as tx:
             find(world, tx, connection, kind, ref)
             find(world, tx, other_connection, kind, other_ref)
         with writing(here.db) as tx:
@@ -175,12 +176,12 @@ def unlink(
     """Part two linked records. They are not matched by themselves again; `link` joins them anew."""
     from daemon.explain import NotFound, find
     from state import links
-    from state.database import reading, writing
+    from state.database import writing
 
     here = place(ctx, config)
     world = here.world()
     try:
-        with reading(here.db) as tx:
+        with look(here.db) as tx:
             find(world, tx, connection, kind, ref)
         with writing(here.db) as tx:
             one, other = (

@@ -1,16 +1,23 @@
 """What the commands share: options, the configuration at hand, and sentences instead of tracebacks."""
 
+from __future__ import annotations
+
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from daemon.settings import Place, read
+
+if TYPE_CHECKING:
+    from state.database import Tx
 
 DEFAULT = Path("bookferry.yaml")
 
@@ -55,6 +62,17 @@ def chosen(ctx: typer.Context, file: Path | None) -> Path:
 def place(ctx: typer.Context, file: Path | None) -> Place:
     """The configuration. Raises ConfigErrors."""
     return read(chosen(ctx, file))
+
+
+@contextmanager
+def look(db: Path) -> Iterator[Tx]:
+    """A look at a database of this version, which is left as it is. Raises StateError."""
+    from state.database import reading
+    from state.migrations import check
+
+    with reading(db) as tx:
+        check(tx, db)
+        yield tx
 
 
 def wants_json(ctx: typer.Context, here: bool) -> bool:  # noqa: FBT001 - an option of the command line

@@ -89,7 +89,7 @@ async def _ensure(app: Any, manager: Any, name: str, url: str) -> list[dict[str,
     from state import tokens
 
     hook = await manager.ensure(url)
-    await _seal(app, name, hook)
+    await app.keep_hook(name, hook)
     held = await app.db.read(lambda tx: tokens.names(tx, f"hook:{name}:{hook.id}"))
     known = held or app.config.connections[name].webhook_secret
     return [
@@ -99,23 +99,15 @@ async def _ensure(app: Any, manager: Any, name: str, url: str) -> list[dict[str,
 
 async def _rotate(app: Any, manager: Any, name: str, url: str) -> list[dict[str, Any]]:
     hook, old = await manager.rotate(url)
-    await _seal(app, name, hook)
+    await app.keep_hook(name, hook)
     return [_row(hook, ", new"), *(_row(one, ", older: delete it once the new one delivers") for one in old)]
 
 
-async def _seal(app: Any, name: str, hook: Any) -> None:
-    from state import tokens
-
-    if hook.secret:
-        sealed = hook.secret.encode()
-        await app.db.transaction(
-            lambda tx: tokens.put(tx, app.box, f"hook:{name}:{hook.id}", sealed), "hook.seal"
-        )
-
-
 async def _delete(app: Any, manager: Any, name: str, webhook: str) -> list[dict[str, Any]]:
-    from state import tokens
-
-    await manager.delete(webhook)
-    await app.db.transaction(lambda tx: tokens.forget(tx, f"hook:{name}:{webhook}"), "hook.forget")
+    there = [hook.id for hook in await manager.registered()]
+    if webhook in there:
+        await manager.delete(webhook)
+    await app.drop_hook(name, webhook)
+    if webhook not in there:
+        raise Stop(f"there is no webhook {webhook!r}: {instead(webhook, there, 'webhooks')}")
     return await _list(manager)

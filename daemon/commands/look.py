@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.common import ConfigFile, Exit, Json, Stop, now_ms, place, put_json, wants_json
+from daemon.commands.common import ConfigFile, Exit, Json, Stop, look, now_ms, place, put_json, wants_json
 
 
 def register(app: typer.Typer) -> None:
@@ -18,10 +18,9 @@ def plan(ctx: typer.Context, config: ConfigFile = None, as_json: Json = False) -
     from daemon.commands import print_plan
     from daemon.forecast import plan as foresee
     from daemon.masks import masked
-    from state.database import reading
 
     here = place(ctx, config)
-    with reading(here.db) as tx:
+    with look(here.db) as tx:
         found = foresee(here.world(), tx, now_ms())
     lines = [masked(line.dump()) for line in found.lines]
     if wants_json(ctx, as_json):
@@ -35,10 +34,9 @@ def status(ctx: typer.Context, config: ConfigFile = None, as_json: Json = False)
     from daemon import views
     from daemon.commands import print_status
     from daemon.masks import masked
-    from state.database import reading
 
     here = place(ctx, config)
-    with reading(here.db) as tx:
+    with look(here.db) as tx:
         found = masked(views.status(here.world(), tx, now_ms()))
         human = views.needs_human(tx)
     if wants_json(ctx, as_json):
@@ -54,10 +52,9 @@ def parked(ctx: typer.Context, config: ConfigFile = None, as_json: Json = False)
     from daemon import views
     from daemon.commands import print_status
     from daemon.masks import masked
-    from state.database import reading
 
     here = place(ctx, config)
-    with reading(here.db) as tx:
+    with look(here.db) as tx:
         rows = masked(views.parked(here.world(), tx))
     if wants_json(ctx, as_json):
         put_json(rows)
@@ -81,11 +78,10 @@ def explain(
     """Tell the whole story of one record, hop by hop."""
     from daemon import explain as story
     from daemon.commands import print_story
-    from state.database import reading
 
     here = place(ctx, config)
     world = here.world()
-    with reading(here.db) as tx:
+    with look(here.db) as tx:
         try:
             record = story.find(world, tx, connection, kind, ref)
         except story.NotFound as error:

@@ -12,7 +12,22 @@ def show(found: dict[str, Any]) -> None:
         _connection(connection, now)
     if found["routes"]:
         _routes(found["routes"], now)
+    if found["waiting"]:
+        _waiting(found["waiting"], now)
     show_parked(found["parked"])
+
+
+def _waiting(rows: list[dict[str, Any]], now: int) -> None:
+    line()
+    line(f"{len(rows)} waiting:", style="bold")
+    for item in rows:
+        line(f"{item['id']}: write at {item['where']}: {item['record']} (route {item['route']})", indent=2)
+        line(
+            f"since {when(item['since'])} ({ago(item['since'], now)}): {item['why']}",
+            indent=6,
+            style="yellow",
+        )
+        line(f"what to do: {item['remedy']}", indent=6)
 
 
 def _connection(connection: dict[str, Any], now: int) -> None:

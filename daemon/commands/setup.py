@@ -14,6 +14,7 @@ from daemon.commands.common import (
     Json,
     Stop,
     chosen,
+    look,
     place,
     put_json,
     say,
@@ -61,10 +62,9 @@ def _make_key(db: Path) -> Path | None:
     if find_key(db):
         return None
     from state import tokens
-    from state.database import reading
 
     if db.exists():
-        with reading(db) as tx:
+        with look(db) as tx:
             if tokens.names(tx):
                 raise Stop(
                     f"{db} holds tokens sealed with a key that is not here. Bring it back (systemd credential"
@@ -131,10 +131,10 @@ def forget_tokens(
 ) -> None:
     """Delete all sealed tokens and secrets of webhooks, as when the sealing key is lost."""
     from state import tokens
-    from state.database import reading, writing
+    from state.database import writing
 
     here = place(ctx, config)
-    with reading(here.db) as tx:
+    with look(here.db) as tx:
         held = tokens.names(tx)
     if not held:
         say("There is nothing sealed.")

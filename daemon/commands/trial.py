@@ -2,6 +2,9 @@
 
 import asyncio
 import importlib
+import io
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +12,8 @@ import typer
 from connectors.platforms import PLATFORMS
 from daemon.commands.common import Exit, Stop, say
 from mapping.problem import instead
+
+_LAST_PORT = 65_535
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +25,10 @@ def register(app: typer.Typer) -> None:
 def sandbox(
     platforms: Annotated[list[str], typer.Argument(metavar="PLATFORM…")],
     port: Annotated[
-        int, typer.Option("--port", help="The first one's port; the next has the next. 0: any.")
+        int,
+        typer.Option(
+            "--port", min=0, max=_LAST_PORT, help="The first one's port; the next has the next. 0: any."
+        ),
     ] = 0,
 ) -> None:
     """Serve stand-ins of platforms on this machine, until Ctrl-C; prints what to write into the configuration."""
@@ -40,14 +48,14 @@ def sandbox(
         if len(snippets) == len(boxes):
             say("# Stand-ins; what they hold ends with them. Control surface: POST <base_url>/_sandbox/act/…")
             say("connections:\n" + "\n".join(snippets))
-            import sys
-
             sys.stdout.flush()
 
     try:
         asyncio.run(serve(boxes, ready=ready))
-    except OSError as error:
-        raise Stop(f"port {port}: {error.strerror or error}. Choose another one with --port.") from None
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        why = os.strerror(number).lower() if number else "there are not so many ports"
+        raise Stop(f"port {port}: {why}. Choose another one with --port.") from None
     except KeyboardInterrupt:
         return
 
@@ -91,6 +99,8 @@ def demo(
     from daemon.demo import live, story
 
     logs.configure("error")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # who pipes it watches too
     if once:
         raise typer.Exit(Exit.OK if asyncio.run(story()) else Exit.FAILED)
     try:

@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from daemon.commands.common import ConfigFile, Exit, Json, Stop, place, put_json, wants_json
 
-Level = Annotated[str, typer.Option("--log", help="debug, info, warning or error.")]
+Level = Annotated[
+    Literal["debug", "info", "warning", "error"], typer.Option("--log", help="How much is logged.")
+]
 
 
 def register(app: typer.Typer) -> None:

@@ -45,13 +45,6 @@ async def push(unit: Unit, name: str) -> None:
     unit.next_due = await app.db.read(lambda tx: outbox.next_due(tx, name))
 
 
-def _unread(tx: Tx, name: str, routes: list[Route]) -> set[str]:
-    """The connections of these routes whose lists were never walked to the end."""
-    wanted = {(name, route.target.kind) for route in routes} | {(name, Kind.PEOPLE) for _ in routes}
-    wanted |= {(route.source.connection, route.source.kind) for route in routes}
-    return {connection for connection, _ in wanted - cursors.finished(tx)}
-
-
 @dataclass(frozen=True, slots=True)
 class _Decided:
     more: bool
@@ -69,7 +62,7 @@ def _decide(tx: Tx, unit: Unit, name: str, routes: list[Route]) -> _Decided:
     """Decide on the next changes of all routes; intents and cursors in one transaction."""
     now, world = unit.app.ms(), unit.app.world
     outbox.recover(tx, name, now=now)
-    unread = _unread(tx, name, routes)
+    unread = {connection for connection, _ in world.unread(tx, *routes)}
     # One that has failed is read again when its own time has come: asking at once would go round for ever.
     able = {key for key in unread if not (units.get(tx, f"pull:{key}") or {}).get("problem")}
     if name in unread:

@@ -16,7 +16,6 @@ ROLES = {
     "load": ("hooks", "load"),
     "through_ours": ("through", "ours"),
     "through_floor": ("through", "floor"),
-    "idle_ours": ("idle", "ours"),
 }
 
 

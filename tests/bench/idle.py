@@ -1,6 +1,5 @@
 """What bookferry costs while there is nothing to do, and how fast ``bookferry status`` answers from cold."""
 
-import asyncio
 import os
 import socket
 import subprocess
@@ -41,20 +40,13 @@ def _status(file: Path, rounds: int) -> kit.Row:
         took.append(time.perf_counter() - begun)
         if done.returncode not in {0, 3, 4}:
             why = (done.stderr.strip().splitlines() or ["no word"])[-1]
-            return kit.Row(what, None, None, None, 0.5, note=f"does not run: {why[:80]}")
+            raise RuntimeError(f"`bookferry status` does not run: {why}")
     return kit.Row(what, min(took), None, min(took), 0.5, unit="s")
 
 
 def _resting(file: Path, seconds: float) -> list[kit.Row]:
     note = "bookferry run"
     daemon = _started([sys.executable, "-m", "daemon.cli", "-c", str(file), "run"], file)
-    if daemon is None:
-        note = "the service alone"
-        daemon = _started(
-            [sys.executable, "-m", "tests.bench.child", "idle_ours", f'{{"file": "{file}"}}'], file
-        )
-    if daemon is None:
-        return [kit.Row("idle daemon", None, None, None, 90, note="does not run")]
     try:
         time.sleep(min(2.0, seconds))  # the first poll is no idling
         before, begun = _cpu_of(daemon.pid), time.perf_counter()
@@ -72,20 +64,23 @@ def _resting(file: Path, seconds: float) -> list[kit.Row]:
     ]
 
 
-def _started(command: list[str], file: Path) -> "subprocess.Popen[bytes] | None":
-    made = subprocess.Popen(
-        command,
-        cwd=kit.ROOT,
-        env=_env(file),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    for _ in range(20):
+def _started(command: list[str], file: Path) -> "subprocess.Popen[bytes]":
+    """The daemon, once it listens. Raises where it does not: a figure that cannot be had is no good one."""
+    log = file.with_name("run.log")
+    with log.open("wb") as out:
+        made = subprocess.Popen(
+            command, cwd=kit.ROOT, env=_env(file), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )
+    for _ in range(80):
         time.sleep(0.25)
+        said = log.read_text(encoding="utf-8")
+        if '"started"' in said:
+            return made
         if made.poll() is not None:
-            return None
-    return made
+            break
+    made.kill()
+    made.wait()
+    raise RuntimeError(f"`bookferry run` does not run: {(said.strip().splitlines() or ['no word'])[-1]}")
 
 
 def _env(file: Path) -> dict[str, str]:
@@ -109,20 +104,3 @@ def _cpu_of(pid: int) -> float:
 def _rss_of(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
-
-
-# In a process of its own.
-
-
-async def ours(file: str) -> None:
-    from daemon import settings
-    from daemon.app import opened
-    from daemon.service import serve
-
-    place = settings.read(Path(file))
-    async with opened(place.config, place.db, place.key()) as app:
-        await serve(app)
-
-
-if __name__ == "__main__":
-    asyncio.run(ours(sys.argv[1]))

@@ -2,11 +2,18 @@
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
+import structlog
+
+from daemon import cli
 from mapping.model import Booking, Kind, Person, Status
 from mapping.record import COMPLETE, Account, Listing, Observation, Page, Via
 from state import accounts, cursors, inbox, ledger
@@ -46,6 +53,39 @@ def run(folder, *words, env=ENV):
         timeout=60,
         check=False,
     )
+
+
+@contextmanager
+def inside(folder, env=ENV):
+    """This process as the command would find its own: in that folder, with that environment and nothing left over."""
+    kept, where, root = dict(os.environ), Path.cwd(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    for key in [key for key in kept if key.startswith(("BOOKFERRY", "CREDENTIALS"))]:
+        del os.environ[key]
+    os.environ.update({"COLUMNS": "80", **env})
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(where)
+        os.environ.clear()
+        os.environ.update(kept)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+
+
+def call(folder, *words, env=ENV):
+    """The command in this process: many times faster than one of its own."""
+    out, err = StringIO(), StringIO()
+    given = patch.object(sys, "argv", ["bookferry", *words])
+    with inside(folder, env), given, redirect_stdout(out), redirect_stderr(err):
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    return subprocess.CompletedProcess(words, int(code), out.getvalue(), err.getvalue())
 
 
 def seen(kind, ref, fields, at=NOW, via=Via.POLL):
