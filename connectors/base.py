@@ -170,6 +170,9 @@ class Connector(ABC, Generic[S]):
     hints_only: ClassVar[bool] = False
     """Events carry no content: the same one again asks for another look."""
 
+    dated_hooks: ClassVar[bool] = True
+    """What is signed tells when it was signed. Where it does not, an old webhook cannot be told from a new one."""
+
     async def check(self) -> list[Finding]:
         """Try credentials, scopes and hooks with read-only calls."""
         findings = []

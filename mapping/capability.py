@@ -48,6 +48,8 @@ class KindSpec:
 
     listed: bool = True
     """A stream lists it."""
+    inside: Kind | None = None
+    """Where no stream lists it: the kind whose records show it inside themselves."""
     fetched: bool = False
     """One record can be fetched by its id."""
     acts: Mapping[Act, Voice] = field(default_factory=dict)
