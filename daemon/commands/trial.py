@@ -73,6 +73,8 @@ def snippet(box: Any, url: str) -> str:
     if box.platform == "bookatu":
         slug, key = next(iter(box.api_keys.items()))
         lines += [f"    slug: {slug}", f"    api_key: {key}"]
+    elif box.platform == "nearbyassist":
+        lines.append(f"    api_key: {box.api_key}")
     else:
         token = next(iter(box.refresh_tokens))
         lines += [
