@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -11,13 +12,14 @@ from connectors.answer import Answer
 from connectors.base import Connector, Finding, Surroundings
 from connectors.budget import EVERYTHING, Lane
 from connectors.call import segment
-from connectors.errors import BadAnswer, Conflict, NeedsHuman, Refused, TryLater
-from connectors.nearbyassist import hooks
+from connectors.errors import BadAnswer, Conflict, NeedsHuman, PlatformError, Refused, TryLater
+from connectors.nearbyassist import hooks, probing
 from connectors.nearbyassist import translate as words
 from connectors.nearbyassist.paging import RepeatsError, Walk, advance
 from connectors.nearbyassist.platform import AUTH, PLATFORM
 from connectors.nearbyassist.settings import NearbyAssistSettings
 from connectors.oauth import OAuth, Token
+from connectors.probe import Look
 from connectors.wire import UNREADABLE, is_ref, listing, observation, quoted, version_of
 from mapping.capability import Act
 from mapping.identity import marks_in
@@ -137,6 +139,9 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
             )
         return findings
 
+    async def probe(self) -> list[Look]:
+        return [await self._look(kind) for kind in self.streams]
+
     async def aclose(self) -> None:
         await self._http.aclose()
         await self._login.aclose()
@@ -158,6 +163,25 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
         except RepeatsError:
             answer.unusable("the first page again: set `fields.page` to the parameter that names the page")
         return [row for row, new in zip(rows, fresh, strict=True) if new], answer, following
+
+    async def _look(self, kind: Kind) -> Look:
+        """The first page of a list, wherever it is; nothing but GET requests."""
+        at = dict(self.settings.paths)[kind.value]
+        answer = await self._http.read(path=at)
+        moved = {}
+        for path in probing.ELSEWHERE[kind] if answer.status == HTTPStatus.NOT_FOUND else ():
+            other = await self._http.read(path=path)
+            if other.status == HTTPStatus.OK:
+                answer, moved = other, {"paths": {kind.value: path}}
+                break
+        asked = f"GET {answer.path}"
+        try:
+            self._check(answer, f"{kind.value}:read", f"paths.{kind.value}", collection=True)
+            said = answer.json()
+        except PlatformError as error:
+            return Look(asked, answer.status, notes=(str(error),))
+        seen = probing.look(asked, answer.status, said, kind, self.settings)
+        return replace(seen, settings={**moved, **seen.settings})
 
     def _rows(self, answer: Answer, kind: Kind) -> list[Any]:
         """The rows of a list. An answer without one is a bad one that names the setting, never an empty list."""

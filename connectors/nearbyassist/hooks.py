@@ -15,9 +15,11 @@ from connectors.wire import is_ref
 from mapping.model import Kind
 from mapping.record import Event
 
-# booking.created, booking.updated, booking.cancelled and review.created are followed. lead.received and lead.accepted
-# (which is "accepted and charged"), message.received (what a guest wrote) and payment.completed are only counted.
+# booking.created, booking.updated, booking.cancelled, review.created.
 FAMILIES = {"booking": Kind.BOOKINGS, "review": Kind.REVIEWS}
+# lead.received, lead.accepted ("A lead was accepted and charged"), message.received (what a guest wrote),
+# payment.completed: counted, and never stored.
+NONE_OF_OURS = frozenset({"lead", "message", "payment"})
 
 # Where the event's name, its entity and the entity's id may stand is not documented: these places are tried in turn,
 # after those of the settings.
@@ -66,7 +68,7 @@ def read(body: bytes, words: Words) -> Event:
     family = _SEPARATORS.split(name.lower())[0]
     kind = FAMILIES.get(family)
     if kind is None:
-        return Event(name, None)
+        return Event(name, None, drop=family in NONE_OF_OURS)
     ref = _ref(content, family, words)
     if ref is None:
         raise ValueError(
