@@ -95,3 +95,10 @@ class Platform:
     webhooks: bool = True
     assumptions: tuple[str, ...] = ()
     """What the connector assumes where the documents are silent."""
+
+    def stream_of(self, kind: Kind) -> Kind | None:
+        """The stream that shows records of a kind: its own, or that of the records they stand in. None: no stream does."""
+        spec = self.kinds.get(kind)
+        if spec is None:
+            return None
+        return kind if spec.listed else spec.inside
