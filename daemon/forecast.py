@@ -92,7 +92,7 @@ def _decide(world: World, tx: Tx, route: Route, now: int) -> str | None:
         return (
             f"route {route.name!r} is not armed: it pushes nothing. Arm it with: bookferry arm {route.name!r}"
         )
-    if unread := unread_of(tx, route):
+    if unread := unread_of(world, tx, route):
         return f"route {route.name!r}: {', '.join(unread)} never read to the end; `bookferry sync` reads first, then decides"
     if not state.armed and route.since is not None:
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
@@ -106,14 +106,17 @@ def _decide(world: World, tx: Tx, route: Route, now: int) -> str | None:
         state = cursors.route(tx, route.name)
 
 
-def unread_of(tx: Tx, route: Route) -> list[str]:
+def unread_of(world: World, tx: Tx, route: Route) -> list[str]:
     """The lists that have to be read once before a route may decide."""
     wanted = [
         (route.source.connection, route.source.kind),
         (route.target.connection, route.target.kind),
         (route.target.connection, Kind.PEOPLE),
     ]
-    missing = [f"{name}.{kind.value}" for name, kind in wanted if not overview.finished(tx, name, kind)]
+    streams = [(name, world.platform(name).stream_of(kind)) for name, kind in wanted]
+    missing = [
+        f"{name}.{kind.value}" for name, kind in streams if kind and not overview.finished(tx, name, kind)
+    ]
     return list(dict.fromkeys(missing))
 
 

@@ -166,21 +166,19 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
 
     async def _look(self, kind: Kind) -> Look:
         """The first page of a list, wherever it is; nothing but GET requests."""
-        at = dict(self.settings.paths)[kind.value]
-        answer = await self._http.read(path=at)
-        moved = {}
-        for path in probing.ELSEWHERE[kind] if answer.status == HTTPStatus.NOT_FOUND else ():
-            other = await self._http.read(path=path)
-            if other.status == HTTPStatus.OK:
-                answer, moved = other, {"paths": {kind.value: path}}
-                break
-        asked = f"GET {answer.path}"
+        asked, status, moved = f"GET {dict(self.settings.paths)[kind.value]}", 0, {}
         try:
+            answer = await self._http.read(path=asked.removeprefix("GET "))
+            for path in probing.ELSEWHERE[kind] if answer.status == HTTPStatus.NOT_FOUND else ():
+                other = await self._http.read(path=path)
+                if other.status == HTTPStatus.OK:
+                    answer, moved = other, {"paths": {kind.value: path}}
+                    break
+            asked, status = f"GET {answer.path}", answer.status
             self._check(answer, f"{kind.value}:read", f"paths.{kind.value}", collection=True)
-            said = answer.json()
+            seen = probing.look(asked, status, answer.json(), kind, self.settings)
         except PlatformError as error:
-            return Look(asked, answer.status, notes=(str(error),))
-        seen = probing.look(asked, answer.status, said, kind, self.settings)
+            return Look(asked, status, notes=(str(error),))
         return replace(seen, settings={**moved, **seen.settings})
 
     def _rows(self, answer: Answer, kind: Kind) -> list[Any]:

@@ -37,7 +37,7 @@ def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     wanted = _route(here, route)
     with reading(here.db) as tx:
         before = cursors.route(tx, route)
-        unread = unread_of(tx, wanted)
+        unread = unread_of(here.world(), tx, wanted)
     if before.armed:
         say(f"{route!r} is armed already.")
         return

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
 
 import typer
 
-from daemon.commands.common import ConfigFile, Json, Stop, place, put_json, say, wants_json
+from connectors.probe import Look
+from daemon.commands.common import ConfigFile, Exit, Json, Stop, place, put_json, say, wants_json
 from mapping.problem import instead
 
 
@@ -27,7 +29,7 @@ def probe(ctx: typer.Context, connection: str, config: ConfigFile = None, as_jso
             f"there is no connection {connection!r}: {instead(connection, here.config.connections, 'connections')}"
         )
 
-    async def work() -> list[Any]:
+    async def work() -> list[Look]:
         async with connected(here, connection) as connector:
             return await connector.probe()
 
@@ -35,21 +37,25 @@ def probe(ctx: typer.Context, connection: str, config: ConfigFile = None, as_jso
     wanted = merged(look.settings for look in looks)
     if wants_json(ctx, as_json):
         put_json({"looks": [asdict(look) for look in looks], "settings": wanted})
-        return
+    else:
+        show(connection, looks, wanted)
+    if not all(look.status == HTTPStatus.OK for look in looks):
+        raise typer.Exit(Exit.FAILED)
+
+
+def show(connection: str, looks: Sequence[Look], wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the shapes, and what would fit."""
     for look in looks:
         say(f"{look.asked}: {look.status or 'no answer'}")
         for row in (*look.shape, *look.notes):
             say(f"    {row}")
-    say(
-        "\n".join(
-            ["", "These settings would fit:", *snippet(connection, wanted)]
-            if wanted
-            else ["", "The settings fit."]
-        )
-    )
+    if wanted:
+        say("\n".join(["", "These settings would fit:", *snippet(connection, wanted)]))
+    elif not any(look.notes for look in looks):
+        say("\nThe settings fit.")
 
 
-def merged(parts: Any) -> dict[str, dict[str, Any]]:
+def merged(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """The suggestions of all looks together; where two differ, the first one's."""
     whole: dict[str, dict[str, Any]] = {}
     for part in parts:

@@ -501,6 +501,19 @@ async def test_nothing_prints_a_secret(name, caplog):
 
 
 @each
+async def test_a_probe_shows_shapes_and_no_value(name):
+    case = Case(name)
+    async with case.open() as connector:
+        for kind in connector.streams:
+            case.its.seed(case.box, kind, 3)
+        looks = await connector.probe()
+    assert len(looks) == len(connector.streams)
+    assert all(look.shape and not look.notes for look in looks)
+    assert not any(secret in str(looks) for secret in ("@example.com", "+1", *case.its.SECRETS))
+    assert all(call.method == "GET" or call.path == "/oauth/token" for call in case.box.requests)
+
+
+@each
 async def test_check_only_looks(name):
     case = Case(name)
     async with case.open() as connector:
