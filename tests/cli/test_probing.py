@@ -28,9 +28,11 @@ def standing():
         while "poll" not in (line := process.stdout.readline()):
             assert line, "it ended without a configuration"
             lines.append(line)
-        yield "".join(lines)
-        process.send_signal(signal.SIGINT)
-        process.wait(10)
+        try:
+            yield "".join(lines)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
 
 
 def test_a_sandbox_is_probed_with_the_configuration_that_it_prints(tmp_path):
@@ -55,7 +57,7 @@ def test_a_sandbox_is_probed_with_the_configuration_that_it_prints(tmp_path):
 
 def test_an_unknown_connection_and_unknown_settings_say_what_there_is(tmp_path):
     file = tmp_path / "bookferry.yaml"
-    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="k"))
+    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="na_live_typed_in"))
     done = run(tmp_path, "probe", "markt")
     assert done.returncode == 1
     assert 'did you mean "market"' in done.stderr
@@ -63,9 +65,9 @@ def test_an_unknown_connection_and_unknown_settings_say_what_there_is(tmp_path):
     assert done.returncode == 1
     assert "no answer" in done.stdout
     assert "fit" not in done.stdout
-    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="k") + "    fields: {strat: x}\n")
+    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="na_live_typed_in") + "    fields: {strat: x}\n")
     done = run(tmp_path, "check")
     assert done.returncode == 2
     assert 'did you mean "start"' in done.stderr
-    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="k") + "    email: a@b.example\n")
+    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="na_live_typed_in") + "    email: a@b.example\n")
     assert "two ways in" in run(tmp_path, "check").stderr
