@@ -1,7 +1,8 @@
 """NearbyAssist over the network. Everything that thinks is in ``translate``, ``paging`` and ``hooks``."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -114,7 +115,11 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
     async def fetch(self, kind: Kind, ref: str) -> Observation | None:
         if kind is Kind.REVIEWS:
             # No call that shows one review is documented, so the list is looked through.
-            return next(iter([seen async for seen in self._all(kind, Lane.HOOK) if seen.ref == ref]), None)
+            async with aclosing(self._all(kind, Lane.HOOK)) as rows:
+                async for seen in rows:
+                    if seen.ref == ref:
+                        return seen
+            return None
         answer = await self._http.read(path=_path(self.settings.paths.booking, ref), lane=Lane.HOOK)
         if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
             return None
@@ -197,7 +202,7 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
             )
         return rows
 
-    async def _all(self, kind: Kind, lane: Lane) -> AsyncIterator[Observation]:
+    async def _all(self, kind: Kind, lane: Lane) -> AsyncGenerator[Observation]:
         """Every row of a list that can be understood, as it is looked through."""
         walk: Walk | None = Walk()
         for _ in range(_FEW_PAGES):

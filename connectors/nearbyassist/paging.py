@@ -28,7 +28,9 @@ BACKS = 20
 SEEN = 20_000
 """Rows that a walk remembers. Those beyond may be shown twice, which changes nothing."""
 
-_SIZE = 8
+_LEAST = 10
+"""A first page of fewer rows tells nothing about the length of pages."""
+_DIGEST = 8
 
 
 class RepeatsError(ValueError):
@@ -91,11 +93,11 @@ class Walk:
 
 def _cut(text: str) -> list[bytes]:
     raw = base64.b64decode(text, validate=True)
-    return [raw[at : at + _SIZE] for at in range(0, len(raw), _SIZE)]
+    return [raw[at : at + _DIGEST] for at in range(0, len(raw), _DIGEST)]
 
 
 def _digest(ref: str | None) -> bytes:
-    return b"" if ref is None else blake2b(ref.encode("utf-8", "replace"), digest_size=_SIZE).digest()
+    return b"" if ref is None else blake2b(ref.encode("utf-8", "replace"), digest_size=_DIGEST).digest()
 
 
 def advance(
@@ -107,7 +109,7 @@ def advance(
     Raises RepeatsError.
     """
     page, asked = walk.window()
-    size = limit or asked
+    size = _size(walk, asked, limit, len(refs), total)
     start = (page - 1) * size
     here = [_digest(ref) for ref in refs]
     if page > 1 and here and not walk.backs and tuple(here) == walk.tail[: len(here)]:
@@ -118,7 +120,8 @@ def advance(
     now = replace(
         walk,
         most=size if size < asked else walk.most,
-        fixed=walk.fixed or size > asked,
+        # What is shorter than asked without saying so has its own length, and says nothing of others.
+        fixed=walk.fixed or size > asked or (size < asked and size != limit),
         total=total,
         seen=seen,
         disturbed=walk.disturbed
@@ -133,6 +136,15 @@ def advance(
     now = replace(now, offset=end, tail=tuple(filter(None, here)), disturbed=now.disturbed or lost)
     over = not here or (len(here) < size if total is None else end >= total)
     return fresh, _again(now) if over else now
+
+
+def _size(walk: Walk, asked: int, limit: int | None, rows: int, total: int | None) -> int:
+    """How long the platform's pages really are: what it says of that, where the rows bear it out, or the rows alone."""
+    if not walk.tail and walk.offset == 0 and _LEAST <= rows < min(asked, total or 0):
+        return rows
+    if limit and (rows <= limit < asked or (limit > asked and (rows > asked or limit == walk.most))):
+        return limit
+    return asked
 
 
 def _fresh(walk: Walk, here: Sequence[bytes]) -> tuple[list[bool], dict[bytes, None]]:

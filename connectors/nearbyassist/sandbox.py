@@ -38,7 +38,8 @@ class NearbyAssistSandbox(StaffRoom):
     ``bare`` answers one booking as it is instead of under ``booking``,
     ``order`` is that of the lists: the newest first, the oldest first, or the last changed first,
     ``hidden`` are statuses that the list leaves out though nothing says so,
-    ``pages`` is what becomes of `page` and `limit`: "both" count, "fixed" pages have 20 rows, "ignored" shows the first,
+    ``pages`` is what becomes of `page` and `limit`: "both" count, "fixed" pages have 20 rows, "shorter" ones have 20 and
+    say that they have as many as were asked for, "ignored" shows the first,
     ``moved`` has other paths for some of the assumed ones.
 
     ``after_page`` is called after each page of a list: rows may come and go between two pages.
@@ -53,7 +54,7 @@ class NearbyAssistSandbox(StaffRoom):
         bare: bool = False,
         order: Literal["newest", "oldest", "changed"] = "newest",
         hidden: tuple[str, ...] = (),
-        pages: Literal["both", "fixed", "ignored"] = "both",
+        pages: Literal["both", "fixed", "shorter", "ignored"] = "both",
         moved: dict[str, str] | None = None,
         **options: Any,
     ) -> None:
@@ -169,11 +170,12 @@ class NearbyAssistSandbox(StaffRoom):
         self, request: Request, word: str, rows: list[Any], shown: Callable[[Any], Any] = lambda row: row
     ) -> Reply:
         page, limit = (self._number(request, name, usual) for name, usual in (("page", 1), ("limit", USUAL)))
-        limit = USUAL if self.pages == "fixed" else min(limit, MOST)
+        said = limit = USUAL if self.pages == "fixed" else min(limit, MOST)
+        limit = USUAL if self.pages == "shorter" else limit
         page = 1 if self.pages == "ignored" else page
         start = (page - 1) * limit
         found = [shown(row) for row in rows[start : start + limit]]
-        reply = Reply({word: found, "total": len(rows), "page": page, "limit": limit})
+        reply = Reply({word: found, "total": len(rows), "page": page, "limit": said})
         self.after_page()
         return reply
 

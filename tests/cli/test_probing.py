@@ -65,9 +65,13 @@ def test_an_unknown_connection_and_unknown_settings_say_what_there_is(tmp_path):
     assert done.returncode == 1
     assert "no answer" in done.stdout
     assert "fit" not in done.stdout
-    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="na_live_typed_in") + "    fields: {strat: x}\n")
+    file.write_text(
+        CONFIG.format(url="http://127.0.0.1:9", key="na_live_typed_in") + "    fields: {strat: x}\n"
+    )
     done = run(tmp_path, "check")
     assert done.returncode == 2
     assert 'did you mean "start"' in done.stderr
-    file.write_text(CONFIG.format(url="http://127.0.0.1:9", key="na_live_typed_in") + "    email: a@b.example\n")
+    file.write_text(
+        CONFIG.format(url="http://127.0.0.1:9", key="na_live_typed_in") + "    email: a@b.example\n"
+    )
     assert "two ways in" in run(tmp_path, "check").stderr

@@ -138,9 +138,11 @@ async def test_a_foreign_position_is_a_bad_answer(position):
         await raised(connector.pull(BOOKINGS, position), BadAnswer)
 
 
-async def test_pages_of_another_length_than_asked_are_walked_all_the_same():
-    async with nearby(pages="fixed") as (box, connector):
-        wanted = its.seed(box, BOOKINGS, 130)
+@pytest.mark.parametrize("amount", [19, 20, 21, 130, 205])
+@pytest.mark.parametrize("pages", ["fixed", "shorter"])
+async def test_pages_of_another_length_than_asked_are_walked_all_the_same(pages, amount):
+    async with nearby(pages=pages) as (box, connector):
+        wanted = its.seed(box, BOOKINGS, amount)
         refs = [seen.ref for seen in await everything(connector, BOOKINGS)]
         assert sorted(refs) == sorted(wanted)
 
@@ -155,6 +157,17 @@ async def test_a_list_without_a_total_ends_with_a_short_page():
     async with nearby(more={"fields": {"total": "nowhere"}}) as (box, connector):
         wanted = its.seed(box, BOOKINGS, 205)
         assert {seen.ref for seen in await everything(connector, BOOKINGS)} == wanted
+
+
+@pytest.mark.parametrize("limit", [None, 0, 1, 20, 99, 10**9], ids=lambda limit: f"says-{limit}")
+@pytest.mark.parametrize("total", [None, 0, 7, 10**9], ids=lambda total: f"of-{total}")
+async def test_no_number_in_the_answer_ends_a_walk_before_its_rows(total, limit):
+    async with nearby() as (box, connector):
+        its.seed(box, BOOKINGS, 60)
+        rows = [row for seen in await everything(connector, BOOKINGS) if (row := json.loads(seen.raw))]
+        answered(box, {"bookings": rows, "total": total, "limit": limit})
+        page = await connector.pull(BOOKINGS, None)
+        assert len(page.observations) == 60
 
 
 @pytest.mark.parametrize("amount", [0, 1, 99, 100, 101, 195, 200, 5003])
