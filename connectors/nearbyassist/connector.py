@@ -24,7 +24,7 @@ from connectors.probe import Look
 from connectors.wire import UNREADABLE, is_ref, listing, observation, quoted, version_of
 from mapping.capability import Act
 from mapping.identity import marks_in
-from mapping.model import Kind
+from mapping.model import Kind, Status
 from mapping.record import PROVES_NOTHING, Account, Event, Observation, Page, Via
 from mapping.wish import Write
 
@@ -101,7 +101,7 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
             return self._answered(await self._send(methods.create, "create", paths.bookings, None, body))
         except Conflict:
             # "Resource conflict (e.g. duplicate booking slot)": after a lost answer the slot may well be taken by our own.
-            own = await self._marked(write.mark)
+            own = [seen for seen in await self._marked(write.mark) if not _is_off(seen)]
             if not own:
                 raise
             return own[0]
@@ -306,6 +306,11 @@ def _seed(settings: NearbyAssistSettings) -> str:
     secrets = (settings.api_key, settings.password)
     shown = "\0".join(secret.get_secret_value() if secret else "" for secret in secrets)
     return hashlib.blake2b(f"{settings.email}\0{shown}".encode(), digest_size=6).hexdigest()
+
+
+def _is_off(seen: Observation) -> bool:
+    """Whether a booking is cancelled: then it is not what takes up the slot."""
+    return seen.fields.fields().get("status") == Status.CANCELLED
 
 
 def _path(template: str, ref: str) -> str:

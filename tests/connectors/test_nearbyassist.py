@@ -439,6 +439,9 @@ async def test_a_slot_taken_by_our_own_lost_write_is_adopted():
         again = await connector.write(its.write(box, BOOKINGS, Act.CREATE))
         assert again.ref == made.ref
         assert len(box.calls("POST", BOOKINGS_PATH, applied=True)) == 1
+        box.cancel(made.ref)
+        box.create_booking(OPENING, its.guest(box), staff_id=ANNA)
+        await raised(connector.write(its.write(box, BOOKINGS, Act.CREATE)), Conflict)
 
 
 @pytest.mark.parametrize("act", [Act.UPDATE, Act.CANCEL])
