@@ -28,13 +28,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, ClassVar, Generic, TypeVar
 
 from connectors.budget import EVERYTHING, Budget, Lane
 from connectors.call import Auth, Scopes, overall
-from connectors.errors import NeedsHuman
+from connectors.errors import NeedsHuman, PlatformError
 from connectors.http import Client
 from connectors.oauth import TokenStore
+from connectors.probe import Look, describe
 from mapping.capability import Platform
 from mapping.model import Kind
 from mapping.record import Account, Event, Observation, Page
@@ -170,6 +172,9 @@ class Connector(ABC, Generic[S]):
     hints_only: ClassVar[bool] = False
     """Events carry no content: the same one again asks for another look."""
 
+    dated_hooks: ClassVar[bool] = True
+    """What is signed tells when it was signed. Where it does not, an old webhook cannot be told from a new one."""
+
     async def check(self) -> list[Finding]:
         """Try credentials, scopes and hooks with read-only calls."""
         findings = []
@@ -181,6 +186,19 @@ class Connector(ABC, Generic[S]):
                 Finding(ok=True, what=f"{kind.value}: {len(page.observations)} on the first page")
             )
         return findings
+
+    async def probe(self) -> list[Look]:
+        """What the first pages look like, without what they say; with the settings that would fit, where words are set."""
+        looks = []
+        for kind in self.streams:
+            try:
+                page = await self.pull(kind, None)
+            except PlatformError as error:
+                looks.append(Look(kind.value, 0, notes=(str(error),)))
+                continue
+            rows = [row.content for row in page.listing.rows]
+            looks.append(Look(kind.value, HTTPStatus.OK, tuple(describe({kind.value: rows}))))
+        return looks
 
     async def aclose(self) -> None:
         """Let go of connections."""

@@ -6,7 +6,8 @@ A test holds this equal to ``connectors.registry``.
 from collections.abc import Mapping
 
 from connectors.bookatu.platform import PLATFORM as BOOKATU
+from connectors.nearbyassist.platform import PLATFORM as NEARBYASSIST
 from connectors.nicejob.platform import PLATFORM as NICEJOB
 from mapping.capability import Platform
 
-PLATFORMS: Mapping[str, Platform] = {platform.name: platform for platform in (BOOKATU, NICEJOB)}
+PLATFORMS: Mapping[str, Platform] = {platform.name: platform for platform in (BOOKATU, NEARBYASSIST, NICEJOB)}

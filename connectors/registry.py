@@ -5,8 +5,9 @@ from typing import Any
 
 from connectors.base import Connector
 from connectors.bookatu.connector import Bookatu
+from connectors.nearbyassist.connector import NearbyAssist
 from connectors.nicejob.connector import NiceJob
 
 CONNECTORS: Mapping[str, type[Connector[Any]]] = {
-    connector.platform.name: connector for connector in (Bookatu, NiceJob)
+    connector.platform.name: connector for connector in (Bookatu, NearbyAssist, NiceJob)
 }

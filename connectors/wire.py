@@ -70,16 +70,17 @@ def listing(
     via: Via = Via.POLL,
     *,
     embedded: Embedded | None = None,
+    id_word: str = "id",
 ) -> Listing:
     """The rows of a page. ``context`` stands for all that their translation depends on besides themselves."""
     named, unnamed = [], []
     for number, content in enumerate(rows):
         raw = raw_of(content)
-        ref = content.get("id") if isinstance(content, Mapping) else None
-        if _is_ref(ref):
+        ref = content.get(id_word) if isinstance(content, Mapping) else None
+        if is_ref(ref):
             named.append(Row(str(ref), raw, blake2b(context + raw, digest_size=16).digest(), content))
             continue
-        why = "id: missing or not an identifier" if isinstance(content, Mapping) else "not an object"
+        why = f"{id_word}: missing or not an identifier" if isinstance(content, Mapping) else "not an object"
         unnamed.append(Rejected(kind, f"row {number + 1}", why, raw))
 
     def understand(row: Row) -> Observation:
@@ -107,11 +108,12 @@ def observation(
     via: Via,
     *,
     embedded: Embedded | None = None,
+    id_word: str = "id",
 ) -> Observation:
     """One row as an observation. Raises ValueError and its like when it cannot be understood."""
-    ref = row["id"]
-    if not _is_ref(ref):
-        raise ValueError("id: not an identifier")
+    ref = row[id_word]
+    if not is_ref(ref):
+        raise ValueError(f"{id_word}: not an identifier")
     fields: Fields = MODEL[kind].model_validate(translate(row))
     inside = _inside(row, embedded, asked_at, via) if embedded else ()
     return Observation(kind, str(ref), fields, raw_of(row), asked_at, via, embedded=inside)
@@ -124,7 +126,8 @@ def _inside(row: Mapping[str, Any], embedded: Embedded, asked_at: int, via: Via)
     )
 
 
-def _is_ref(value: Any) -> bool:
+def is_ref(value: Any) -> bool:
+    """Whether a value can be an id."""
     return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from connectors.base import Finding, Surroundings, budget_of
+from connectors.base import Connector, Finding, Surroundings, budget_of
 from connectors.errors import NeedsHuman, PlatformError
 from connectors.oauth import Token
 from connectors.registry import CONNECTORS
@@ -51,6 +51,19 @@ def _sealed(place: Place) -> dict[str, Token]:
         box = tokens.Box(place.key())
         found = {name: tokens.get(tx, box, name) for name in names if not name.startswith("hook:")}
     return {name: Token(**orjson.loads(held[0])) for name, held in found.items() if held}
+
+
+@asynccontextmanager
+async def connected(place: Place, name: str) -> AsyncIterator[Connector[Any]]:
+    """One connection by itself, for looks that keep nothing."""
+    settings = place.config.connections[name]
+    made = CONNECTORS[settings.platform]
+    around = Surroundings(budget_of(made.platform, settings), PassingTokens(_sealed(place)), time.time)
+    connector = made(name, settings, around)
+    try:
+        yield connector
+    finally:
+        await connector.aclose()
 
 
 async def try_out(place: Place) -> list[dict[str, Any]]:

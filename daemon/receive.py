@@ -95,6 +95,8 @@ class Reception:
             key = inbox.digest(connector.event_key(body))
         except (ValueError, RecursionError):
             return MALFORMED, "malformed"
+        if event.drop:
+            return OK, "dropped"
         targets = await self._targets(connector, event)
         note = None if targets and event.kind else _why_ignored(event)
         state = "new" if note is None else "ignored"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mapping.capability import KindSpec, People, Platform
-from mapping.config import Config, Route, leads_back
+from mapping.config import Config, Endpoint, Route, leads_back
 from mapping.decide import Case, next_step, person_wish, wish
 from mapping.expr import ExpressionError, record_scope
 from mapping.identity import Match, Suggestion, keys_of, match, origin_mark
@@ -57,10 +57,14 @@ class World:
         """The lists that have to be read to their end once before these routes may decide."""
         wanted: dict[tuple[str, Kind], None] = {}
         for route in routes:
-            source, target = route.source, route.target
-            wanted[source.connection, source.kind] = None
-            wanted[target.connection, target.kind] = None
-            wanted[target.connection, Kind.PEOPLE] = None  # who is known there decides who has to be made
+            # Who is known at the target decides who has to be made there.
+            ends = (route.source, route.target, Endpoint(route.target.connection, Kind.PEOPLE))
+            for end in ends:
+                platform = self.platform(end.connection)
+                spec = platform.kinds.get(end.kind)
+                for kind in (end.kind, spec.under if spec else None):
+                    if kind is not None and (stream := platform.stream_of(kind)) is not None:
+                        wanted[end.connection, stream] = None
         read = cursors.finished(tx)
         return [stream for stream in wanted if stream not in read]
 

@@ -48,6 +48,8 @@ class KindSpec:
 
     listed: bool = True
     """A stream lists it."""
+    inside: Kind | None = None
+    """Where no stream lists it: the kind whose records show it inside themselves."""
     fetched: bool = False
     """One record can be fetched by its id."""
     acts: Mapping[Act, Voice] = field(default_factory=dict)
@@ -108,3 +110,10 @@ class Platform:
     webhooks: bool = True
     assumptions: tuple[str, ...] = ()
     """What the connector assumes where the documents are silent."""
+
+    def stream_of(self, kind: Kind) -> Kind | None:
+        """The stream that shows records of a kind: its own, or that of the records they stand in. None: no stream does."""
+        spec = self.kinds.get(kind)
+        if spec is None:
+            return None
+        return kind if spec.listed else spec.inside

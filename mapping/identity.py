@@ -32,8 +32,9 @@ def origin_mark(platform: str, account: str, kind: Kind, ref: str) -> str:
 
 
 def marks_in(fields: Mapping[str, Any]) -> list[str]:
-    """Our origin marks on a record: among its tags, or as a word of its notes."""
-    words = [str(tag) for tag in fields.get("tags") or ()] + str(fields.get("notes") or "").split()
+    """Our origin marks on a record: among its tags, as a word of its notes, or as another system's reference."""
+    words = [str(tag) for tag in fields.get("tags") or ()]
+    words += [word for name in ("notes", "external_ref") for word in str(fields.get(name) or "").split()]
     return [word for raw in words if (word := raw.strip(" \t\r\n[]().,;").lower()).startswith(MARK_PREFIX)]
 
 

@@ -224,3 +224,5 @@ class Event:
     """The platform's account it is about, where one door serves many."""
     poll: bool = False
     """The body does not tell all and the record cannot be fetched by itself: the next listing will show it."""
+    drop: bool = False
+    """It is counted and not even stored: it tells of what is none of ours, such as what a guest wrote."""

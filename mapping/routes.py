@@ -132,7 +132,7 @@ class _Reader:
     def _source(self, source: Endpoint) -> None:
         platform = self._platform(source, "from")
         spec = self._spec(platform, source, "from") if platform else None
-        if platform and spec and not spec.listed:
+        if platform and spec and not spec.listed and spec.inside is None:
             listed = (
                 ", ".join(sorted(kind for kind, each in platform.kinds.items() if each.listed)) or "nothing"
             )

@@ -71,6 +71,8 @@ def make(name: str) -> Any:
     box = made()
     if name == "nicejob":
         box.add_company("Parnell Nails")
+    if name == "nearbyassist":
+        box.seed(reviews=5)
     box.seed(people=12, bookings=12)
     return box
 
@@ -81,6 +83,8 @@ def snippet(box: Any, url: str) -> str:
     if box.platform == "bookatu":
         slug, key = next(iter(box.api_keys.items()))
         lines += [f"    slug: {slug}", f"    api_key: {key}"]
+    elif box.platform == "nearbyassist":
+        lines.append(f"    api_key: {box.api_key}")
     else:
         token = next(iter(box.refresh_tokens))
         lines += [

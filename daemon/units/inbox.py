@@ -41,11 +41,15 @@ async def read(unit: Unit, name: str) -> None:
 async def _read_batch(unit: Unit, name: str, batch: list[Delivery]) -> bool:
     events, broken = _events(unit, name, batch)
     telling = [item for item in events if item.event.observation]
-    thin = [item for item in events if not item.event.observation]
-    altered, poll = await unit.commit(
-        lambda tx: _store(tx, unit.app.ms(), name, telling, broken), "inbox.read"
-    )
-    if poll:
+    listed = [item for item in events if not item.event.observation and item.event.poll]
+    thin = [item for item in events if not item.event.observation and not item.event.poll]
+
+    def store(tx: Tx) -> tuple[bool, bool]:
+        _end(tx, listed, "done", "the next listing shows it")
+        return _store(tx, unit.app.ms(), name, telling, broken)
+
+    altered, poll = await unit.commit(store, "inbox.read")
+    if poll or listed:
         unit.app.engine.kick(f"pull:{name}")
     by_record: dict[tuple[Kind, str], list[_Read]] = {}
     for item in thin:

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from connectors.errors import BadAnswer, PlatformError
+from connectors.errors import BadAnswer, NeedsHuman, PlatformError
 from daemon.units import Unit
 from mapping.model import Booking, Kind, Status, iso
 from mapping.record import Coverage, Observation, Page, Record, Via
@@ -49,9 +49,9 @@ async def pull(unit: Unit, name: str) -> None:
         try:
             walk = await _walk(unit, name, kind)
             altered += walk.new + walk.changed
-        except BadAnswer as error:
+        except (BadAnswer, NeedsHuman) as error:
             log.warning("bad_listing", connection=name, kind=kind.value, problem=error.sentence)
-            failed = error
+            failed = error if failed is None or isinstance(error, NeedsHuman) else failed
     app.metrics.changes(name, altered)
     app.kick_targets(name)
     if failed is not None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from connectors.registry import CONNECTORS
 from mapping.model import Kind
-from tests.contract import bookatu_fixture, nicejob_fixture
+from tests.contract import bookatu_fixture, nearbyassist_fixture, nicejob_fixture
 from tests.contract.surround import connected
 
 HERE = Path(__file__).parent
-FIXTURES = {"bookatu": bookatu_fixture, "nicejob": nicejob_fixture}
+FIXTURES = {"bookatu": bookatu_fixture, "nearbyassist": nearbyassist_fixture, "nicejob": nicejob_fixture}
 SECRET = "whsec_recorded"
 RECEIVED_AT = 1_780_283_520_000  # the hour at which the sandboxes stand
 CASES = sorted(path.parent.relative_to(HERE).as_posix() for path in HERE.glob("*/*/body.json"))

@@ -43,6 +43,7 @@ class TestMark:
             {"notes": f"({MARK.title()}), second floor"},
             {"notes": MARK + "."},
             {"notes": f"  {MARK}  ", "tags": None},
+            {"external_ref": MARK.upper(), "notes": None},
         ],
     )
     def test_it_survives_tidying_up(self, fields):
