@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import structlog
@@ -19,15 +19,13 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daemon.metrics import CONTENT_TYPE, NOBODY, Metrics
+from daemon.protocol import BODY_CAP, REFUSED, WHOLE, LimitedProtocol
 from daemon.receive import LATER, Host, Reception
 from mapping.config import Door
 
-BODY_CAP = 256 * 1024
-HEAD_CAP = 32 * 1024
 DEADLINE_S = 10.0
 """For a request's head, and again for its body."""
 
@@ -37,12 +35,15 @@ _CONNECTIONS = 1000
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 5
 _TICK_S = 1.0
-_GOOD, _BAD = b'{"ok":true}', b'{"ok":false}'
-_SUCCESS, _TIMEOUT, _TOO_LARGE = 200, 408, 413
-_HEADS_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-    b"content-length: 12\r\nconnection: close\r\n\r\n" + _BAD
-)
+_GOOD = b'{"ok":true}'
+_SUCCESS, _NOT_FOUND, _NOT_ALLOWED, _TIMEOUT, _TOO_LARGE = 200, 404, 405, 408, 413
+_BARE: dict[str, Any] = {
+    "docs_url": None,
+    "redoc_url": None,
+    "openapi_url": None,
+    "redirect_slashes": False,
+    "telemetry": {"tracing": False, "metrics": False, "logs": False},
+}
 
 log = structlog.get_logger()
 
@@ -59,10 +60,11 @@ def hook_app(
 ) -> FastAPI:
     """The application of the hook door: ``POST /hooks/{connection}`` and nothing else."""
     counted = metrics or Metrics()
+    made = _HookApp(**_BARE)
+    # A plain ASGI route: FastAPI's injection costs more than all that we do, and there is nothing to inject.
     hook = _Hook(Reception(app, counted), counted, cap, deadline)
-    made = _bare()
-    # A plain ASGI route: twice as fast as one with FastAPI's injection, and there is nothing to inject.
-    made.router.routes.append(Route("/hooks/{connection}", hook, methods=["POST"]))
+    made.router.routes.append(Route("/hooks/{connection}", hook))
+    made.router.default = _nothing_here
     return made
 
 
@@ -73,7 +75,8 @@ def admin_app(
 ) -> FastAPI:
     """The application of the admin door: health and metrics. ``health`` says ``ok`` and whatever explains it."""
     counted = metrics or Metrics()
-    made = _bare()
+    made = FastAPI(**_BARE)
+    made.add_exception_handler(HTTPException, _refuse)
 
     async def healthz(_request: Request) -> Response:
         import orjson
@@ -93,17 +96,22 @@ def admin_app(
     return made
 
 
-def _bare() -> FastAPI:
-    made = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+class _HookApp(FastAPI):
+    """FastAPI without its layers around the router: what they look after, `_Hook` does itself and for less."""
 
-    async def refuse(_request: Request, error: Exception) -> Response:
-        status, headers = LATER, None
-        if isinstance(error, HTTPException):
-            status, headers = error.status_code, error.headers
-        return Response(_BAD, status, headers=headers, media_type="application/json")
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.router
 
-    made.add_exception_handler(HTTPException, refuse)
-    return made
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    status, headers = LATER, None
+    if isinstance(error, HTTPException):
+        status, headers = error.status_code, error.headers
+    return Response(REFUSED, status, headers=headers, media_type="application/json")
+
+
+async def _nothing_here(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await _answer(send, _NOT_FOUND)
 
 
 class _Gone(Exception):
@@ -131,9 +139,11 @@ class _Hook:
         await _answer(send, status)
 
     async def _status(self, scope: Scope, receive: Receive) -> int:
+        if scope["method"] != "POST":
+            return _NOT_ALLOWED
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(None if WHOLE in scope else self._deadline):
                 body = await self._body(headers, receive)
         except TimeoutError:
             self._metrics.webhook(NOBODY, "slow")
@@ -169,12 +179,22 @@ class _Hook:
 
 
 async def _answer(send: Send, status: int) -> None:
-    body = _GOOD if status == _SUCCESS else _BAD
+    for message in _messages(status):
+        await send(message)
+
+
+@cache
+def _messages(status: int) -> tuple[Message, Message]:
+    body = _GOOD if status == _SUCCESS else REFUSED
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == _NOT_ALLOWED:
+        headers.append((b"allow", b"POST"))
     if status in {_TIMEOUT, _TOO_LARGE}:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return (
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    )
 
 
 # The listener.
@@ -212,7 +232,7 @@ async def listening(
 def _settings(app: FastAPI, deadline: float, grace: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=partial(_Connection, deadline=deadline),  # type: ignore[arg-type]  # it is called, as a class would be
+        http=partial(LimitedProtocol, deadline=deadline),  # type: ignore[arg-type]  # it is called, as a class would be
         ws="none",
         lifespan="off",
         log_config=None,
@@ -307,79 +327,3 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _Connection(HttpToolsProtocol):
-    """uvicorn's protocol with a deadline and a cap for a request's head; without them one sender holds it for ever."""
-
-    def __init__(self, *args: Any, deadline: float, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._deadline = deadline
-        self._timer: asyncio.TimerHandle | None = None
-        self._in_head = False
-        self._head = 0
-        self._fed = 0
-        self._too_large = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._timer = self.loop.call_later(self._deadline, self._late)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.transport.is_closing():
-            return
-        # Between requests, or in a head that is not complete, or in the rest of a body that was answered already.
-        if self._in_head or self.cycle is None or self.cycle.response_complete:
-            self._fed += len(data)
-            if self._in_head and self._fed > HEAD_CAP + BODY_CAP:
-                self._too_large = True
-                self.send_400_response("")
-            elif self._timer is None and self.timeout_keep_alive_task is None:
-                self._timer = self.loop.call_later(self._deadline, self._late)
-
-    def on_message_begin(self) -> None:
-        self._in_head, self._head, self._fed = True, 0, 0
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._stop_timer()
-        super().on_headers_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        if not self._too_large:
-            super().send_400_response(msg)
-            return
-        self.transport.write(_HEADS_TOO_LARGE)
-        self.transport.close()
-
-    def _count(self, size: int) -> None:
-        self._head += size
-        if self._head > HEAD_CAP:
-            self._too_large = True
-            raise ValueError(
-                "the head of the request is too large"
-            )  # the parser stops and asks for an answer
-
-    def _late(self) -> None:
-        self._timer = None
-        if not self.transport.is_closing():
-            self.transport.close()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

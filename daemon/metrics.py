@@ -1,6 +1,7 @@
 """What the process counts about itself. Labels are a connection and an outcome, and nothing that a guest could be."""
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -21,6 +22,7 @@ class Metrics:
         self.registry = own = CollectorRegistry(auto_describe=True)
         both = ("connection", "outcome")
         self.webhooks = Counter("bookferry_webhooks", "Webhooks by what became of them.", both, registry=own)
+        self._webhooks_of = cache(self.webhooks.labels)
         self.webhook_seconds = Histogram(
             "bookferry_webhook_seconds",
             "From a webhook's last byte to its answer.",
@@ -56,7 +58,7 @@ class Metrics:
 
     def webhook(self, connection: str, outcome: str) -> None:
         """Count a webhook."""
-        self.webhooks.labels(connection, outcome).inc()
+        self._webhooks_of(connection, outcome).inc()
 
     def write(self, connection: str, outcome: str) -> None:
         """Count a write: done, refused, unknown or later."""

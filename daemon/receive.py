@@ -1,8 +1,12 @@
 """Webhooks: verified on the raw bytes, routed, on disk, and only then acknowledged."""
 
+import asyncio
 import secrets as random
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
+
+import orjson
 
 from connectors.base import Connector
 from connectors.errors import Unverified
@@ -10,7 +14,7 @@ from daemon.metrics import NOBODY, Metrics
 from mapping.config import Config
 from mapping.record import Event
 from state import accounts, inbox
-from state.database import Database, Tx
+from state.database import Database
 from state.errors import StateError
 
 OK, MALFORMED, UNVERIFIED, LATER = 200, 400, 401, 503
@@ -68,8 +72,10 @@ class Reception:
     def __init__(self, app: Host, metrics: Metrics | None = None) -> None:
         self._app = app
         self._metrics = metrics or Metrics()
+        self._asking = asyncio.Lock()
         self._secrets: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._owners: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
+        self._intake = inbox.Intake(app.db)
         self._guard = next(filter(_has_hooks, app.connectors.values()), None)
 
     async def receive(self, connection: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -101,23 +107,15 @@ class Reception:
         note = None if targets and event.kind else _why_ignored(event)
         state = "new" if note is None else "ignored"
         names = targets if note is None else (connector.name,)
-        kept, again = _kept(headers), connector.hints_only
-
-        def store(tx: Tx) -> list[str]:
-            return [
-                name
-                for name in names
-                if inbox.store(
-                    tx, name, kept, body, key=key, now=received_at, again=again, state=state, note=note
-                )
-            ]
-
-        stored = await self._app.db.transaction(store, label="inbox.store")
+        shown, again = orjson.dumps(_kept(headers)).decode(), connector.hints_only
+        arrivals = [inbox.Arrival(name, key, received_at, shown, body, state, note, again) for name in names]
+        to_read = await self._intake.store(arrivals)
         if note is not None:
             return OK, "unknown_type" if event.kind is None else "unknown_account"
-        for name in stored:
-            self._app.engine.kick(f"inbox:{name}")
-        return OK, "stored" if stored else "duplicate"
+        for name, due in zip(names, to_read, strict=True):
+            if due:
+                self._app.engine.kick(f"inbox:{name}")
+        return OK, "stored" if any(to_read) else "duplicate"
 
     async def _verified(
         self, known: Connector[Any] | None, connection: str, headers: Mapping[str, str], body: bytes
@@ -138,11 +136,15 @@ class Reception:
         return known
 
     async def _secrets_of(self, connection: str, at_most: float = _KEPT_S) -> tuple[str, ...]:
-        now = self._app.now()
+        if not self._fresh(connection, at_most):
+            async with self._asking:  # one asks, and all who came meanwhile have the answer too
+                if not self._fresh(connection, at_most):
+                    self._secrets[connection] = (self._app.now(), await self._app.hook_secrets(connection))
+        return self._secrets[connection][1]
+
+    def _fresh(self, connection: str, at_most: float) -> bool:
         kept = self._secrets.get(connection)
-        if kept is None or not 0 <= now - kept[0] < at_most:
-            kept = self._secrets[connection] = (now, await self._app.hook_secrets(connection))
-        return kept[1]
+        return kept is not None and 0 <= self._app.now() - kept[0] < at_most
 
     async def _targets(self, door: Connector[Any], event: Event) -> tuple[str, ...]:
         """The connections that an event is about: the door's own, or those of the account that it names."""
@@ -191,9 +193,9 @@ def _why_ignored(event: Event) -> str:
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that may tell something later, none that lets anybody in."""
-    lowered = ((name.lower(), value) for name, value in headers.items())
-    return {
-        name: value
-        for name, value in lowered
-        if (name == "content-type" or name.startswith("x-")) and not any(word in name for word in _NEVER_KEPT)
-    }
+    return {name: value for name, value in headers.items() if _tells(name)}
+
+
+@lru_cache(256)
+def _tells(name: str) -> bool:
+    return (name == "content-type" or name.startswith("x-")) and not any(word in name for word in _NEVER_KEPT)

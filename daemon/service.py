@@ -11,6 +11,7 @@ import structlog
 from connectors.errors import PlatformError
 from daemon.app import App
 from daemon.doors import admin_app, hook_app, listening
+from daemon.loop import settled
 from daemon.schedule import Schedule
 from state import units
 
@@ -37,6 +38,7 @@ async def serve(
         admin = await doors.enter_async_context(
             listening(admin_app(app, lambda: health(app), app.metrics), server.admin, label="server.admin")
         )
+        settled()
         schedule.start()
         log.info("started", hooks=str(hooks), admin=str(admin), connections=len(app.connectors))
         if ready is not None:

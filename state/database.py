@@ -10,9 +10,10 @@ import fcntl
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
@@ -50,6 +51,12 @@ class Tx:
     def run(self, sql: str, /, **named: Any) -> int:
         """A statement without an answer; gives the number of rows that it changed."""
         return self._connection.execute(sql, named).rowcount
+
+    def insert(self, into: str, rows: Sequence[Sequence[Any]], otherwise: str = "") -> int:
+        """Many rows in one statement, which waits for the interpreter's lock once; gives how many it made."""
+        row = f"({', '.join('?' * len(rows[0]))})"
+        sql = f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))} {otherwise}"
+        return self._connection.execute(sql, [*chain.from_iterable(rows)]).rowcount
 
     def many(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """The same statement for many rows."""
@@ -162,10 +169,9 @@ class Database:
     def _commit_together(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            if not _carried_out(connection, batch):
-                connection.rollback()
-            else:
-                self._commit(connection, batch)
+            for job in batch:
+                _carry_out(connection, job, alone=len(batch) == 1)
+            self._commit(connection, batch)
         except Exception as error:  # noqa: BLE001 - the writer lives on, whatever happens
             with suppress(sqlite3.Error):
                 connection.rollback()
@@ -177,33 +183,19 @@ class Database:
         connection.commit()
 
 
-def _carried_out(connection: sqlite3.Connection, batch: list[_Job]) -> bool:
-    """Run the work of a commit. False: there is nothing to commit."""
-    if len(batch) > 1:
-        for job in batch:
-            _in_savepoint(connection, job)
-        return True
-    # Alone it needs no savepoint, which costs a copy of every page that is touched.
-    (job,) = batch
-    try:
-        job.result = job.fn(Tx(connection))
-    except sqlite3.OperationalError:
-        raise
-    except Exception as error:  # noqa: BLE001 - handed to the caller
-        job.error = error
-    return job.error is None
-
-
-def _in_savepoint(connection: sqlite3.Connection, job: _Job) -> None:
-    connection.execute("SAVEPOINT job")
+def _carry_out(connection: sqlite3.Connection, job: _Job, *, alone: bool) -> None:
+    """In a savepoint of its own, unless it has the whole transaction to itself."""
+    if not alone:
+        connection.execute("SAVEPOINT job")
     try:
         job.result = job.fn(Tx(connection))
     except sqlite3.OperationalError:
         raise  # the disk, not the caller: nothing of this commit can be trusted
-    except Exception as error:  # noqa: BLE001 - handed to the caller; its savepoint is taken back
+    except Exception as error:  # noqa: BLE001 - handed to the caller; what it did is taken back
         job.error = error
-        connection.execute("ROLLBACK TO job")
-    connection.execute("RELEASE job")
+        connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
+    if not alone:
+        connection.execute("RELEASE job")
 
 
 def _answer(batch: list[_Job]) -> None:

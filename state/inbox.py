@@ -1,11 +1,17 @@
 """The webhook inbox: durable before the sender gets its 2xx, read afterwards."""
 
+import asyncio
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from state.database import Row, Tx
+import orjson
+
+from state.database import Database, Row, Tx
+
+_TOGETHER = 128
+"""At most so many requests share one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,43 +26,97 @@ class Delivery:
     failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A verified webhook at the door, to be stored for a connection."""
+
+    connection: str
+    key: bytes
+    """Its digest: what it has in common with the same one once more."""
+    at: int
+    headers: str
+    """A JSON object."""
+    body: bytes
+    state: str = "new"
+    note: str | None = None
+    again: bool = False
+    """It is a mere hint: the same one once more asks for another look."""
+
+
 def digest(body: bytes) -> bytes:
     """What makes two deliveries the same."""
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
-def store(
-    tx: Tx,
-    connection: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    key: bytes,
-    now: int,
-    again: bool,
-    state: str = "new",
-    note: str | None = None,
-) -> bool:
-    """Store a verified delivery; gives whether it has to be read.
+def store(tx: Tx, arrivals: Sequence[Arrival]) -> list[bool]:
+    """Store verified deliveries; gives for each whether it has to be read. The same delivery once more is read once."""
+    made = tx.insert(
+        "inbox (connection, digest, received_at, headers, body, state, due_at, note)",
+        [(a.connection, a.key, a.at, a.headers, a.body, a.state, a.at, a.note) for a in arrivals],
+        "ON CONFLICT (connection, digest) DO NOTHING",
+    )
+    if made == len(arrivals):
+        return [True] * made
+    newest = "SELECT connection, digest FROM inbox ORDER BY id DESC LIMIT :n"
+    new = {(row["connection"], row["digest"]) for row in tx.rows(newest, n=made)}
+    return [_first_of(new, (a.connection, a.key)) or (a.again and _look_again(tx, a)) for a in arrivals]
 
-    The same delivery once more is read once. ``again``: it is a mere hint, so it asks for another look.
-    """
+
+def _first_of(new: set[tuple[str, bytes]], key: tuple[str, bytes]) -> bool:
+    found = key in new
+    new.discard(key)
+    return found
+
+
+def _look_again(tx: Tx, arrival: Arrival) -> bool:
     return bool(
         tx.run(
-            "INSERT INTO inbox (connection, digest, received_at, headers, body, state, due_at, note)"
-            " VALUES (:c, :d, :now, :h, :b, :state, :now, :note)"
-            " ON CONFLICT (connection, digest) DO UPDATE SET state = 'new', due_at = excluded.due_at, failures = 0"
-            " WHERE :again AND inbox.state = 'done'",
-            c=connection,
-            d=key,
-            now=now,
-            h=json.dumps(dict(headers)),
-            b=body,
-            state=state,
-            note=note,
-            again=int(again),
+            "UPDATE inbox SET state = 'new', due_at = :now, failures = 0"
+            " WHERE connection = :c AND digest = :d AND state = 'done'",
+            c=arrival.connection,
+            d=arrival.key,
+            now=arrival.at,
         )
     )
+
+
+class Intake:
+    """Stores what the door takes. Deliveries that come while the writer is busy go to it together."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: list[tuple[Sequence[Arrival], asyncio.Future[list[bool]]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def store(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """As ``store``; on return they are on disk. Raises StateError, for all that went together."""
+        done: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrivals, done))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+        return await done
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+                await self._store(group)
+        finally:
+            self._task = None
+
+    async def _store(self, group: Sequence[tuple[Sequence[Arrival], asyncio.Future[list[bool]]]]) -> None:
+        everything = [arrival for arrivals, _ in group for arrival in arrivals]
+        try:
+            results = iter(await self._db.transaction(lambda tx: store(tx, everything), "inbox.store"))
+        except Exception as error:  # noqa: BLE001 - handed to all who wait
+            for _, done in group:
+                if not done.done():  # cancelled meanwhile
+                    done.set_exception(error)
+            return
+        for arrivals, done in group:
+            mine = list(islice(results, len(arrivals)))
+            if not done.done():
+                done.set_result(mine)
 
 
 def due(tx: Tx, connection: str, now: int, limit: int) -> list[Delivery]:
@@ -68,7 +128,7 @@ def due(tx: Tx, connection: str, now: int, limit: int) -> list[Delivery]:
         now=now,
         n=limit,
     )
-    return [Delivery(**{**row, "headers": json.loads(row["headers"])}) for row in rows]
+    return [Delivery(**{**row, "headers": orjson.loads(row["headers"])}) for row in rows]
 
 
 def next_due(tx: Tx, connection: str) -> int | None:

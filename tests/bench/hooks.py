@@ -1,4 +1,7 @@
-"""The hook door: acknowledged webhooks a second against a bare FastAPI, and its p99 while a full pull runs."""
+"""The hook door: acknowledged webhooks a second against a bare FastAPI, and its p99 while a full pull runs.
+
+Ours runs as `bookferry run` does (`daemon.loop`), the floor as uvicorn comes: both on uvloop where it is installed.
+"""
 
 import asyncio
 import statistics
@@ -88,6 +91,7 @@ async def ours(folder: str, role: str, nicejob: dict[str, Any] | None = None) ->
     """``door``: takes and stores; ``daemon``: reads its inbox too; ``pulling``: and pulls for ever."""
     from daemon.app import opened
     from daemon.doors import hook_app, listening
+    from daemon.loop import settled
     from mapping.config import Door
     from state.tokens import new_key
 
@@ -99,6 +103,7 @@ async def ours(folder: str, role: str, nicejob: dict[str, Any] | None = None) ->
         if role == "door":
             app.engine.kick = lambda _key: None
         async with listening(hook_app(app), Door("127.0.0.1", 0), label="bench") as door:
+            settled()
             pulls: list[float] = []
             pulling = asyncio.create_task(_pull_on(app, pulls)) if role == "pulling" else None
             told: dict[str, Any] = {}

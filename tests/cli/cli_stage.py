@@ -139,7 +139,7 @@ def _never(row):
 
 
 def hook(tx, state):
-    inbox.store(tx, "salon", {}, b"x", key=b"k", now=NOW, again=False)
+    inbox.store(tx, [inbox.Arrival("salon", b"k", NOW, "{}", b"x")])
     inbox.finish(tx, inbox.due(tx, "salon", NOW + 1, 1)[0].id, state=state, note="malformed")
 
 

@@ -191,7 +191,7 @@ async def test_what_the_door_acknowledged_survives_its_kill(tmp_path, point):
             "add_customer", name="Ann Example", email="ann@example.com", phone="+64 21 555 0100"
         )
         with port.endpoints() as held:
-            process = await ferry(port, point, 4, held.fileno())
+            process = await ferry(port, point, 1, held.fileno())
             port.salon.hold_webhooks()
             for days in range(2, 6):
                 book(port, who, days)

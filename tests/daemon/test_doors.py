@@ -86,6 +86,19 @@ async def test_an_endless_stream_of_chunks_is_cut_off(tmp_path):
         assert time.monotonic() - begun < 4
 
 
+async def test_an_answer_is_one_packet_and_so_is_the_word_to_go_on(tmp_path):
+    async with hook_door(tmp_path) as door:
+        body = appointment()
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(head(len(body), *[f"{k}: {v}" for k, v in signed(body).items()], "expect: 100-continue"))
+        assert await reader.read(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        answer = await reader.read(1000)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b'{"ok":true}')
+        writer.close()
+
+
 async def test_one_byte_a_second_runs_into_the_deadline(tmp_path):
     async with hook_door(tmp_path, deadline=0.3) as door:
         body = appointment()

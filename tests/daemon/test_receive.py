@@ -187,6 +187,14 @@ async def test_a_forged_flood_does_not_ask_the_store_each_time(tmp_path):
         assert app.asked <= 3
 
 
+async def test_those_who_come_together_ask_for_the_secrets_once(tmp_path):
+    async with house(tmp_path) as app:
+        reception, bodies = Reception(app), [appointment(ref=f"apt_{n}") for n in range(9)]
+        came = (reception.receive("salon", signed(body), body) for body in bodies)
+        assert await asyncio.gather(*came) == [200] * 9
+        assert app.asked == 1
+
+
 async def test_a_store_that_refuses_the_commit_is_503(tmp_path):
     async with hook_door(tmp_path, database=Closing) as door:
         door.app.db.failing = True

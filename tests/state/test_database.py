@@ -76,6 +76,16 @@ class TestTransactions:
         assert isinstance(doubled, sqlite3.IntegrityError)
         assert await store.read(leases) == ["a", "b"]
 
+    async def test_a_failing_one_that_is_alone_takes_back_what_it_did(self, store):
+        def fails(tx: Tx) -> None:
+            add("lost")(tx)
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError):
+            await store.transaction(fails)
+        assert await store.transaction(add("a")) == "a"
+        assert await store.read(leases) == ["a"]
+
     async def test_a_later_one_sees_what_an_earlier_one_of_the_same_commit_wrote(self, store):
         assert (await together(store, add("a"), leases))[1] == ["a"]
 
