@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from connectors.bookatu.platform import PLATFORM as BOOKATU
 from connectors.nicejob.platform import PLATFORM as NICEJOB
+from connectors.nowistay.platform import PLATFORM as NOWISTAY
 from mapping.capability import Platform
 
-PLATFORMS: Mapping[str, Platform] = {platform.name: platform for platform in (BOOKATU, NICEJOB)}
+PLATFORMS: Mapping[str, Platform] = {platform.name: platform for platform in (BOOKATU, NICEJOB, NOWISTAY)}

@@ -6,7 +6,8 @@ from typing import Any
 from connectors.base import Connector
 from connectors.bookatu.connector import Bookatu
 from connectors.nicejob.connector import NiceJob
+from connectors.nowistay.connector import Nowistay
 
 CONNECTORS: Mapping[str, type[Connector[Any]]] = {
-    connector.platform.name: connector for connector in (Bookatu, NiceJob)
+    connector.platform.name: connector for connector in (Bookatu, NiceJob, Nowistay)
 }

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ from state import units
 
 log = structlog.get_logger()
 
+_HOOKS_EVERY_S = 3600.0
 _DRAIN_S = 20.0
 """How long work under way may take to finish; longer than one request may take to be answered."""
 
@@ -42,9 +43,7 @@ async def serve(
         if ready is not None:
             ready(str(hooks), str(admin))
         try:
-            if server.public_url:
-                await ensure_hooks(app, server.public_url)
-            await ended.wait()
+            await _until(ended, app, server.public_url)
         finally:
             log.info("stopping", busy=list(app.engine.busy))
             schedule.stop()
@@ -58,6 +57,15 @@ def _on_signals(ended: asyncio.Event) -> None:
             loop.add_signal_handler(number, ended.set)
 
 
+async def _until(ended: asyncio.Event, app: App, public_url: str | None) -> None:
+    """Wait for the end, and look after the webhooks meanwhile: new properties have none, failing ones get disabled."""
+    while not ended.is_set():
+        if public_url:
+            await ensure_hooks(app, public_url)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), _HOOKS_EVERY_S)
+
+
 async def ensure_hooks(app: App, public_url: str) -> None:
     """Where a platform lets us manage webhooks: see that ours is there and enabled. A failure is told and stops nothing."""
     for name, connector in app.connectors.items():
@@ -65,9 +73,19 @@ async def ensure_hooks(app: App, public_url: str) -> None:
             continue  # one webhook serves all companies of a developer account
         url = f"{public_url.rstrip('/')}/hooks/{name}"
         try:
-            await keep_hook(app, name, await connector.webhooks.ensure(url))
+            async for hook in each(connector.webhooks.ensure(url)):
+                await keep_hook(app, name, hook)
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
+
+
+async def each(asked: Any) -> AsyncIterator[Any]:
+    """What managing webhooks gives: one for the whole account, or one after the other where each property has its own."""
+    if isinstance(asked, AsyncIterator):
+        async for hook in asked:
+            yield hook
+    else:
+        yield await asked
 
 
 async def keep_hook(app: App, name: str, hook: Any) -> None:

@@ -63,7 +63,7 @@ def make(name: str) -> Any:
     box = made()
     if name == "nicejob":
         box.add_company("Parnell Nails")
-    box.seed(people=12, bookings=12)
+    box.seed(**getattr(box, "sample", {"people": 12, "bookings": 12}))
     return box
 
 
