@@ -94,8 +94,8 @@ class Login:
         now = self._around.now()
         if old.access and (old.expires_at or 0) > now * 1000 + SETTLED:
             return old
-        self._not_too_often(now)
         client = await self._client()
+        self._not_too_often(now)
         form = {"grant_type": "refresh_token", "refresh_token": old.refresh or "", **client.form()}
         try:
             new = await request_token(

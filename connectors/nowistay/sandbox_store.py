@@ -103,7 +103,7 @@ def _instant(value: Any, _mode: Mode) -> str:
 def _zone(value: Any, _mode: Mode) -> str:
     try:
         return str(ZoneInfo(value))
-    except (ValueError, OSError, TypeError, AttributeError):
+    except (ValueError, KeyError, OSError, TypeError, AttributeError):
         raise InvalidError("must be an IANA time zone") from None
 
 

@@ -124,7 +124,7 @@ def place(row: Mapping[str, Any]) -> Place:
 def _known_zone(name: str) -> str | None:
     try:
         return str(ZoneInfo(name))
-    except (ValueError, OSError):
+    except (ValueError, KeyError, OSError):
         return None
 
 
