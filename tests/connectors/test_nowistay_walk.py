@@ -19,7 +19,7 @@ async def disturbed(box, connector, disturb, kind=BOOKINGS, restart=False):
         page = await connector.pull(kind, position)
         if restart:
             await connector.aclose()
-            connector = Nowistay("again", connector.settings, connector.around)
+            connector = Nowistay(connector.name, connector.settings, connector.around)
         seen += [one.ref for one in page.observations]
         position, pages = page.next, pages + 1
         assert pages < 60
