@@ -91,11 +91,12 @@ class Nowistay(Connector[NowistaySettings]):
             raise BadAnswer("the stored position is none of this list's: it is read from its start.")
         answer, rows, total = await self._page(kind, here, parts[here.part], lane)
         self._measure_clock(answer)
-        onward = paging.following(here, paging.ids_of(rows), total)
+        ids = paging.ids_of(rows)
+        onward = paging.following(here, ids, total)
         if onward is None and here.part + 1 < len(parts):
-            onward = Position(here.part + 1)
-        # Which statuses a list shows unless it is asked for one is not documented: cancelled bookings may be left out,
-        # and so are those of a property whose subscription has lapsed. What is missing proves nothing.
+            onward = here.next_part(ids)
+        # Which statuses a list shows unless it is asked for one is not documented, and a property whose subscription has
+        # lapsed takes its bookings along. What is missing proves nothing.
         return Page(
             self._listing(kind, paging.fresh(here, self._mine(rows)), answer),
             answer.asked_at,
@@ -198,10 +199,16 @@ class Nowistay(Connector[NowistaySettings]):
     # Reading.
 
     async def _page(
-        self, kind: Kind, here: Position, part: str | None, lane: Lane
+        self, kind: Kind, here: Position, filters: Mapping[str, str], lane: Lane
     ) -> tuple[Answer, list[Any], int | None]:
-        asked = {"limit": paging.LIMIT, "offset": here.ask or None, "propertyId": part}
+        asked = {"limit": paging.LIMIT, "offset": here.ask or None, **filters}
         answer = await self._http.read(self._paths[words.COLLECTION[kind]], params=asked, lane=lane)
+        if "status" in filters and answer.status in {400, 422}:
+            return (
+                answer,
+                [],
+                0,
+            )  # the word for cancelled is assumed: that it is none costs nobody the other bookings
         rows, total = listed(self._checked_list(answer, words.COLLECTION[kind]))
         return answer, rows, total
 
@@ -209,9 +216,15 @@ class Nowistay(Connector[NowistaySettings]):
         setting = f"paths: {{{name}: …}}" if name in ASSUMED_PATHS else ""
         return check(answer, self.name, collection=True, setting=setting)
 
-    def _parts(self, kind: Kind) -> tuple[str | None, ...]:
-        # Only bookings document a filter by property.
-        return self.settings.properties or (None,) if kind is Kind.BOOKINGS else (None,)
+    def _parts(self, kind: Kind) -> list[dict[str, str]]:
+        """The filters that are asked for one after the other. Only bookings document any.
+
+        As nobody says whether the list shows cancelled bookings by itself, they are asked for once more.
+        """
+        if kind is not Kind.BOOKINGS:
+            return [{}]
+        places = [{"propertyId": ref} for ref in self.settings.properties or ()] or [{}]
+        return places + [{**place, "status": word} for place in places for word in self._words.cancelled]
 
     def _mine(self, rows: Iterable[Any]) -> Iterator[Any]:
         wanted = self.settings.properties
@@ -243,7 +256,7 @@ class Nowistay(Connector[NowistaySettings]):
         for _ in range(_FEW_PAGES):
             if here is None:
                 return
-            answer, rows, total = await self._page(Kind.MISSIONS, here, None, Lane.PUSH)
+            answer, rows, total = await self._page(Kind.MISSIONS, here, {}, Lane.PUSH)
             for seen in self._listing(
                 Kind.MISSIONS, paging.fresh(here, rows), answer, Via.FETCH
             ).understood()[0]:

@@ -30,7 +30,7 @@ class Position:
     """Where a walk stands."""
 
     part: int = 0
-    """Which of the lists it is: one for each property that is asked for by itself."""
+    """Which of the lists it is: some are asked for one filter after the other."""
     offset: int = 0
     total: int | None = None
     """``totalItems`` as the page before had it."""
@@ -41,19 +41,23 @@ class Position:
     walk: int = 1
     seen: frozenset[str] = field(default=frozenset())
     """All ids of this list so far."""
+    given: frozenset[str] = field(default=frozenset())
+    """All ids of the lists before: what passes several filters is given once."""
 
     def dump(self) -> str:
         """As text, for the cursor."""
-        parts = [self.part, self.offset, self.total, self.tail, self.shifted, self.walk, ranges(self.seen)]
+        ids = (ranges(self.seen), ranges(self.given))
+        parts = [self.part, self.offset, self.total, self.tail, self.shifted, self.walk, *ids]
         return orjson.dumps(parts).decode()
 
     @classmethod
     def load(cls, text: str) -> Self:
         """The inverse of ``dump``. Raises ValueError."""
         try:
-            part, offset, total, tail, shifted, walk, seen = orjson.loads(text)
+            part, offset, total, tail, shifted, walk, *ids = orjson.loads(text)
             numbers = (int(part), int(offset), None if total is None else int(total))
-            return cls(*numbers, tuple(map(str, tail)), bool(shifted), int(walk), frozenset(unranged(seen)))
+            seen, given = (frozenset(unranged(spans)) for spans in ids)
+            return cls(*numbers, tuple(map(str, tail)), bool(shifted), int(walk), seen, given)
         except (TypeError, AttributeError) as error:
             raise ValueError("not a position") from error
 
@@ -61,6 +65,10 @@ class Position:
     def ask(self) -> int:
         """The offset to ask for."""
         return max(0, self.offset - OVERLAP)
+
+    def next_part(self, ids: Iterable[str]) -> "Position":
+        """The start of the next list, after the last page of this one."""
+        return Position(self.part + 1, given=self.given | self.seen | set(ids))
 
 
 def following(position: Position, ids: Sequence[str], total: int | None) -> Position | None:
@@ -80,7 +88,7 @@ def following(position: Position, ids: Sequence[str], total: int | None) -> Posi
         )
     missed = total is not None and len(seen) < total
     if (shifted or missed) and position.walk < WALKS:
-        return Position(part=position.part, walk=position.walk + 1, seen=seen)
+        return Position(part=position.part, walk=position.walk + 1, seen=seen, given=position.given)
     return None
 
 
@@ -93,7 +101,7 @@ def _shifts(position: Position, ids: Sequence[str], total: int | None) -> bool:
 
 def fresh(position: Position, rows: Iterable[Any], key: str = "id") -> list[Any]:
     """The rows that this walk has not given yet. Rows without an id are always given."""
-    known = set(position.seen)
+    known = {*position.seen, *position.given}
     found = []
     for row in rows:
         ref = str(row[key]) if isinstance(row, Mapping) and _is_id(row.get(key)) else None

@@ -91,7 +91,7 @@ PLATFORM = Platform(
         'a signature is hex, sha256=<hex> over the body, or t=<unix>,v1=<hex> over "{t}.{body}"',
         "a webhook's body is the booking, bare or under `data` with `event` beside it",
         "beside a bare body X-Nowistay-Event names the event; change it with `event_header`",
-        "a list may leave cancelled bookings out, so absence from it proves nothing",
+        "a list may leave cancelled bookings out, so they are asked for again with status=cancelled",
         "a webhook's `status` is `active`, and is set to that again by PATCH",
         "a code with `scope` in it refuses for a missing scope, one with `entitle` or `subscription` for the plan",
     ),

@@ -61,6 +61,13 @@ class Words:
     statuses: Mapping[str, Status] = field(default_factory=dict)
     door_codes: bool = False
 
+    @property
+    def cancelled(self) -> list[str]:
+        """The words for a booking that was cancelled: those of the YAML, or the assumed one."""
+        return [word for word, means in (self.statuses or STATUS).items() if means is Status.CANCELLED] or [
+            word for word, means in STATUS.items() if means is Status.CANCELLED
+        ]
+
     def named(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The same row with the assumed names: what is called otherwise there gets its assumed name here."""
         if not self.fields:

@@ -9,7 +9,7 @@ from connectors.errors import BadAnswer
 from connectors.nowistay.connector import Nowistay
 from connectors.nowistay.paging import LIMIT, WALKS, Position, following, fresh, ranges, unranged
 from tests.contract import nowistay_fixture as its
-from tests.contract.surround import everything, raised
+from tests.contract.surround import everything, raised, walk
 
 
 async def disturbed(box, connector, disturb, kind=BOOKINGS, restart=False):
@@ -87,8 +87,10 @@ async def test_a_quiet_list_is_walked_once():
     async with nowistay() as (box, connector):
         box.seed(bookings=250)
         assert len(await everything(connector, BOOKINGS)) == 250
-        offsets = [call.query.get("offset") for call in box.calls("GET", "/bookings$")]
-        assert offsets == [None, "90", "180"]
+        asked = [
+            (call.query.get("offset"), call.query.get("status")) for call in box.calls("GET", "/bookings$")
+        ]
+        assert asked == [(None, None), ("90", None), ("180", None), (None, "cancelled")]
         assert {call.query["limit"] for call in box.calls("GET", "/bookings$")} == {"100"}
 
 
@@ -97,7 +99,7 @@ async def test_a_list_that_never_stands_still_is_left_to_the_next_poll():
         box.seed(bookings=150)
         seen = await disturbed(box, connector, lambda _: its.stay(box))
         assert len(seen) == len(set(seen)) >= 150
-        assert len(box.calls("GET", "/bookings$")) <= 3 * WALKS
+        assert len(box.calls("GET", "/bookings$")) <= 3 * WALKS + 1
 
 
 @pytest.mark.parametrize("amount", [0, 1, LIMIT - 1, LIMIT, LIMIT + 1, 190, 191])
@@ -114,13 +116,30 @@ async def test_each_property_has_its_own_walk():
         assert len({seen.ref for seen in await everything(connector, BOOKINGS)}) == 250
 
 
-async def test_cancelled_ones_that_the_list_hides_are_not_gone():
-    async with nowistay(hides_cancelled=True) as (box, connector):
-        ref = its.stay(box, status="cancelled")
-        page = await connector.pull(BOOKINGS, None)
-        assert page.observations == []
-        assert not page.coverage.complete
-        assert (await connector.fetch(BOOKINGS, ref)).fields.status == "cancelled"
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_cancelled_ones_are_seen_once_whether_the_list_hides_them_or_not(hidden):
+    async with nowistay(hides_cancelled=hidden) as (box, connector):
+        refs = {its.stay(box, status="cancelled" if number % 2 else "confirmed") for number in range(6)}
+        pages = await walk(connector, BOOKINGS)
+        seen = [one for page in pages for one in page.observations]
+        assert {one.ref for one in seen} == refs
+        assert len(seen) == 6
+        assert [one.fields.status.value for one in seen].count("cancelled") == 3
+        assert not any(page.coverage.complete for page in pages)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_word_for_cancelled_that_is_refused_costs_no_other_booking(status):
+    async with nowistay() as (box, connector):
+        its.stay(box)
+        box.fault("error", "GET", "/bookings$", status=status, after=1)
+        assert len(await everything(connector, BOOKINGS)) == 1
+
+
+async def test_another_word_for_cancelled_is_asked_for():
+    async with nowistay(more={"statuses": {"canceled": "cancelled", "held": "pending"}}) as (box, connector):
+        await everything(connector, BOOKINGS)
+        assert [call.query.get("status") for call in box.calls("GET", "/bookings$")] == [None, "canceled"]
 
 
 async def test_a_position_that_nobody_knows_is_a_bad_answer():
@@ -130,8 +149,8 @@ async def test_a_position_that_nobody_knows_is_a_bad_answer():
             "[]",
             "7",
             '["gone","x"]',
-            "[0,0,0,5,true,1,[]]",
-            "[9,0,null,[],false,1,[]]",
+            "[0,0,0,5,true,1,[],[]]",
+            "[9,0,null,[],false,1,[],[]]",
         ):
             await raised(connector.pull(BOOKINGS, position), BadAnswer)
 
@@ -170,7 +189,7 @@ def test_ids_in_few_characters(ids, spans):
 
 
 def test_a_position_survives_as_text():
-    here = Position(2, 190, 250, ("1", "2"), True, 3, frozenset({"1", "2", "x"}))
+    here = Position(2, 190, 250, ("1", "2"), True, 3, frozenset({"1", "2", "x"}), frozenset({"7"}))
     assert Position.load(here.dump()) == here
     dense = Position(seen=frozenset(map(str, range(9000, 50_000))))
     assert len(dense.dump()) < 100
