@@ -112,8 +112,9 @@ class Nowistay(Connector[NowistaySettings]):
         if write.kind is Kind.PARAMETERS:
             return await self._write_parameter(write)
         await self._only_direct(write.ref or "", write.held)
-        await self._ensure_keys(dict.fromkeys(write.fields.get("parameters") or ()))
-        return await self._patch(write.ref or "", words.booking_body(write))
+        body = words.booking_body(write)
+        await self._ensure_keys(dict.fromkeys(words.parameters_of(write)))
+        return await self._patch(write.ref or "", body)
 
     async def find(self, write: Write) -> list[Observation]:
         if write.ref or write.kind is Kind.PARAMETERS:

@@ -21,7 +21,7 @@ Scope = Literal[
     "webhooks.read",
     "webhooks.write",
 ]
-Path = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]+$")]
+Path = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_-]+)+$")]
 AssumedPath = Literal["team_members", "booking_parameters", "missions", "webhooks"]
 AssumedField = Literal[
     "propertyId",
@@ -50,9 +50,7 @@ ALL_SCOPES: tuple[Scope, ...] = Scope.__args__  # type: ignore[attr-defined]
 
 
 def _texts(value: object) -> object:
-    return (
-        [str(item) if isinstance(item, int) else item for item in value] if isinstance(value, list) else value
-    )
+    return [str(item) if type(item) is int else item for item in value] if isinstance(value, list) else value
 
 
 Ids = Annotated[tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=tuple[str | int, ...])]

@@ -270,6 +270,16 @@ def checked_key(key: Any) -> str:
     return key
 
 
+def parameters_of(write: Write) -> Mapping[str, Any]:
+    """The custom fields that a write sets. Raises Refused."""
+    values = write.fields.get("parameters") or {}
+    if not isinstance(values, Mapping):
+        raise Refused(
+            "customParameters must be an object of keys and values", fields={"customParameters": "no object"}
+        )
+    return values
+
+
 def booking_body(write: Write) -> dict[str, Any]:
     """The body of PATCH /bookings/{id}. ``silent`` is always spelt out: nobody has to trust a default."""
     fields = write.fields
@@ -280,8 +290,8 @@ def booking_body(write: Write) -> dict[str, Any]:
     }
     if fields.get("amount"):
         body |= _priced(fields["amount"], write.held.get("amount"))
-    if fields.get("parameters"):
-        body["customParameters"] = {checked_key(key): value for key, value in fields["parameters"].items()}
+    if parameters := parameters_of(write):
+        body["customParameters"] = {checked_key(key): as_text(value) for key, value in parameters.items()}
     return body | {"silent": not write.loud}
 
 

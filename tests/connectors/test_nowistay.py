@@ -247,6 +247,15 @@ async def test_an_amount_without_a_currency_is_in_the_bookings_own():
                 assert "amount" in (await raised(connector.write(write), Refused)).fields
 
 
+async def test_custom_fields_that_are_none_are_refused():
+    async with nowistay() as (box, connector):
+        for wrong in ("ready", ["ready"], {"No Key": "x"}):
+            write = Write(BOOKINGS, Act.UPDATE, its.stay(box), {"parameters": wrong}, MARK)
+            await raised(connector.write(write), Refused)
+        assert not patches(box)
+        assert not box.calls("POST", "/booking-parameters")
+
+
 @pytest.mark.parametrize("channel", ["airbnb", "booking", "vrbo", "expedia"])
 @pytest.mark.parametrize("held", [True, False])
 async def test_bookings_of_others_are_never_touched(channel, held):
