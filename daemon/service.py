@@ -13,6 +13,7 @@ from daemon.app import App
 from daemon.doors import admin_app, hook_app, listening
 from daemon.schedule import Schedule
 from state import units
+from state.errors import StateError
 
 log = structlog.get_logger()
 
@@ -77,6 +78,8 @@ async def ensure_hooks(app: App, public_url: str) -> None:
                 await keep_hook(app, name, hook)
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
+        except StateError as error:
+            log.error("webhooks_not_ensured", connection=name, problem=str(error))
 
 
 async def each(asked: Any) -> AsyncIterator[Any]:

@@ -9,10 +9,12 @@ from connectors.base import Connector, Finding, Surroundings
 from connectors.budget import Lane
 from connectors.call import segment
 from connectors.consent import Consent
-from connectors.errors import BadAnswer, Conflict, OutcomeUnknown, Refused, TryLater
+from connectors.errors import BadAnswer, Refused
 from connectors.nowistay import hooks, paging
 from connectors.nowistay import translate as words
 from connectors.nowistay.answers import check, listed, route_scopes, whole
+from connectors.nowistay.custom_fields import CustomFields
+from connectors.nowistay.lists import everything
 from connectors.nowistay.login import Login, consent
 from connectors.nowistay.paging import Position
 from connectors.nowistay.platform import PLATFORM
@@ -50,9 +52,9 @@ class Nowistay(Connector[NowistaySettings]):
         self._places_digest = b""
         self._places_at = float("-inf")
         self._lost: set[str] = set()
-        self._keys: set[str] = set()
         self._clock_offset = 0
         self._form: hooks.Form | None = None
+        self._fields = CustomFields(name, self._http, self._paths["booking_parameters"])
         self.webhooks = Webhooks(name, self._http, self._paths["webhooks"], self._followed)
 
     @classmethod
@@ -113,7 +115,7 @@ class Nowistay(Connector[NowistaySettings]):
             return await self._write_parameter(write)
         await self._only_direct(write.ref or "", write.held)
         body = words.booking_body(write)
-        await self._ensure_keys(dict.fromkeys(words.parameters_of(write)))
+        await self._fields.ensure(dict.fromkeys(words.parameters_of(write)))
         return await self._patch(write.ref or "", body)
 
     async def find(self, write: Write) -> list[Observation]:
@@ -188,7 +190,13 @@ class Nowistay(Connector[NowistaySettings]):
 
     async def team(self) -> list[dict[str, Any]]:
         """The team members, from GET /team-members."""
-        return [dict(row) for row in await self._all_of("team_members") if isinstance(row, Mapping)]
+        return [
+            dict(row)
+            for row in await everything(
+                self._http, self._paths["team_members"], self.name, setting="paths: {team_members: …}"
+            )
+            if isinstance(row, Mapping)
+        ]
 
     async def activity(self, place: str, limit: int = 20) -> list[dict[str, Any]]:
         """The newest events of a property, from GET /properties/{id}/activity, without door codes."""
@@ -265,23 +273,12 @@ class Nowistay(Connector[NowistaySettings]):
             here = paging.following(here, paging.ids_of(rows), total)
         raise Refused("there are too many missions to look through for the one that may be ours")
 
-    async def _all_of(self, name: str, key: str = "id", lane: Lane = Lane.POLL) -> list[Any]:
-        """A whole list that is not a stream."""
-        found: list[Any] = []
-        here: Position | None = Position()
-        while here is not None:
-            asked = {"limit": paging.LIMIT, "offset": here.ask or None}
-            answer = await self._http.read(self._paths[name], params=asked, lane=lane)
-            rows, total = listed(self._checked_list(answer, name))
-            found += paging.fresh(here, rows, key)
-            here = paging.following(here, paging.ids_of(rows, key), total)
-        return found
-
     async def _refresh_places(self, lane: Lane) -> None:
         """Properties rarely change: asked for once an hour. One that is no longer shown keeps what was known of it."""
         if self.around.now() - self._places_at < _PLACES_TTL_S:
             return
-        rows = [row for row in await self._all_of("properties", lane=lane) if isinstance(row, Mapping)]
+        listed_now = await everything(self._http, self._paths["properties"], self.name, lane=lane)
+        rows = [row for row in listed_now if isinstance(row, Mapping)]
         shown = {str(row["id"]): words.place(row) for row in rows if "id" in row}
         wanted = self.settings.properties
         if wanted:
@@ -323,37 +320,11 @@ class Nowistay(Connector[NowistaySettings]):
         answer = await self._http.write("PATCH", path, json=body, lane=Lane.PUSH)
         return self._observed(Kind.BOOKINGS, whole(check(answer, self.name)), answer, Via.WRITE)
 
-    async def _ensure_keys(self, keys: Mapping[str, str | None]) -> None:
-        """See that custom fields exist. Making one is safe to repeat: "409: … parameter key already exists"."""
-        if not set(keys) - self._keys:
-            return
-        for key in keys:
-            words.checked_key(key)
-        rows = await self._all_of("booking_parameters", key="key", lane=Lane.PUSH)
-        self._keys = {
-            row["key"] for row in rows if isinstance(row, Mapping) and isinstance(row.get("key"), str)
-        }
-        for key in sorted(set(keys) - self._keys):
-            await self._make_key(key, keys[key] or key.replace("_", " ").capitalize())
-
-    async def _make_key(self, key: str, name: str) -> None:
-        try:
-            answer = await self._http.write(
-                "POST", self._paths["booking_parameters"], json={"key": key, "name": name}, lane=Lane.PUSH
-            )
-            check(answer, self.name)
-        except Conflict:
-            pass
-        except OutcomeUnknown as error:
-            # No booking has been touched yet, and the key is looked for before it is made again.
-            raise TryLater(error.sentence) from None
-        self._keys.add(key)
-
     async def _write_parameter(self, write: Write) -> Observation:
         ref = write.ref or _parameter_ref(write)
         owner, key = words.parameter_ref(ref)
         await self._only_direct(owner, {})
-        await self._ensure_keys({key: write.fields.get("name")})
+        await self._fields.ensure({key: write.fields.get("name")})
         value = words.as_text(write.fields.get("value"))
         seen = await self._patch(owner, {"customParameters": {key: value}, "silent": not write.loud})
         return _parameter(seen, key, value)

@@ -97,9 +97,7 @@ def read(
         raise ValueError("not an object")  # noqa: TRY004 - the content is wrong, not our call
     data = content.get("data")
     row = data if isinstance(data, Mapping) else content
-    name = next(
-        (said for said in (content.get("event"), content.get("type"), named) if isinstance(said, str)), None
-    )
+    name = next((said for said in (content.get("event"), named) if isinstance(said, str)), None)
     ref = row.get("id")
     if name is not None and name not in EVENTS:
         return Event(name, None)

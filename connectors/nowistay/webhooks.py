@@ -10,9 +10,9 @@ from connectors.budget import Lane
 from connectors.call import segment
 from connectors.errors import NeedsHuman, PlatformError
 from connectors.http import Client
-from connectors.nowistay import paging
-from connectors.nowistay.answers import check, listed, whole
+from connectors.nowistay.answers import check, whole
 from connectors.nowistay.hooks import EVENTS
+from connectors.nowistay.lists import everything
 
 ROOM = 3
 """Webhooks of a property: "you can register up to three per property"."""
@@ -48,16 +48,8 @@ class Webhooks:
 
     async def registered(self) -> Sequence[Webhook]:
         """All webhooks of all properties that the API shows."""
-        hooks: list[Webhook] = []
-        here: paging.Position | None = paging.Position()
-        while here is not None:
-            asked = {"limit": paging.LIMIT, "offset": here.ask or None}
-            answer = await self._http.read(self._path, params=asked)
-            rows, total = listed(check(answer, self._name, collection=True, setting=_SETTING))
-            fresh = paging.fresh(here, rows)
-            hooks += [_webhook(row) for row in fresh if isinstance(row, Mapping) and "id" in row]
-            here = paging.following(here, paging.ids_of(rows), total)
-        return hooks
+        rows = await everything(self._http, self._path, self._name, setting=_SETTING)
+        return [_webhook(row) for row in rows if isinstance(row, Mapping) and "id" in row]
 
     async def ensure(self, url: str) -> AsyncIterator[Webhook]:
         """There is one active webhook for ``url`` on every property; each is given as soon as it is known.

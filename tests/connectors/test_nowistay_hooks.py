@@ -150,12 +150,13 @@ async def test_a_server_clock_that_goes_wrong_is_corrected():
     ("body", "named", "name", "kind"),
     [
         ({"id": 1}, "booking.created", "booking.created", BOOKINGS),
+        ({"id": 1, "type": "apartment"}, "booking.created", "booking.created", BOOKINGS),
         ({"id": 1}, None, "booking.updated", BOOKINGS),
         ({"event": "booking.created", "data": {"id": 1}}, "mission.created", "booking.created", BOOKINGS),
         ({"event": "mission.created", "data": {"id": 1}}, "booking.created", "mission.created", None),
         ({"id": 1}, "booking.deleted", "booking.deleted", None),
     ],
-    ids=["header", "unnamed", "body-wins", "unknown", "unknown-header"],
+    ids=["header", "a-type", "unnamed", "body-wins", "unknown", "unknown-header"],
 )
 def test_which_event_it_is(body, named, name, kind):
     event = hooks.read(json.dumps(body).encode(), named, None, 0)
