@@ -62,13 +62,16 @@ async def _until(ended: asyncio.Event, app: App, public_url: str | None) -> None
     """Wait for the end, and look after the webhooks meanwhile: new properties have none, failing ones get disabled."""
     while not ended.is_set():
         if public_url:
-            await ensure_hooks(app, public_url)
+            await ensure_hooks(app, public_url, ended)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _HOOKS_EVERY_S)
 
 
-async def ensure_hooks(app: App, public_url: str) -> None:
-    """Where a platform lets us manage webhooks: see that ours is there and enabled. A failure is told and stops nothing."""
+async def ensure_hooks(app: App, public_url: str, ended: asyncio.Event | None = None) -> None:
+    """Where a platform lets us manage webhooks: see that ours is there and enabled. A failure is told and stops nothing.
+
+    ``ended`` ends it between two webhooks: hundreds of them take minutes, and one that was made has to be kept.
+    """
     for name, connector in app.connectors.items():
         if not hasattr(connector, "webhooks") or app.one_sender(name)[0] != name:
             continue  # one webhook serves all companies of a developer account
@@ -76,10 +79,12 @@ async def ensure_hooks(app: App, public_url: str) -> None:
         try:
             async for hook in each(connector.webhooks.ensure(url)):
                 await keep_hook(app, name, hook)
+                if ended is not None and ended.is_set():
+                    return
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
         except StateError as error:
-            log.error("webhooks_not_ensured", connection=name, problem=str(error))
+            log.warning("webhooks_not_ensured", connection=name, problem=str(error))
 
 
 async def each(asked: Any) -> AsyncIterator[Any]:

@@ -1,5 +1,6 @@
 """Nowistay's stays on their way to NiceJob, and its webhooks through the real door, over real HTTP."""
 
+import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -109,6 +110,16 @@ async def test_webhooks_are_made_for_each_property_sealed_and_lead_to_the_whole_
             assert [delivery.state for delivery in port.villa.deliveries] == ["delivered"]
             assert (await port.person(app, ref))["email"] == "z@example.com"
             assert b"4711" not in port.path.read_bytes()
+
+
+async def test_an_end_waits_for_one_webhook_and_not_for_all(tmp_path):
+    async with quay(tmp_path) as port, port.app() as app:
+        port.villa.seed(properties=20)
+        ended = asyncio.Event()
+        ended.set()
+        await ensure_hooks(app, "http://127.0.0.1:9", ended)
+        assert len(port.villa.tables.hooks) == 1
+        assert len(await app.hook_secrets("villa")) == 1
 
 
 async def test_a_thin_list_after_a_full_detail_clears_nothing(tmp_path):
