@@ -1,5 +1,6 @@
 """Nowistay over the network. Everything that thinks is in ``translate``, ``paging``, ``answers`` and ``hooks``."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -51,6 +52,7 @@ class Nowistay(Connector[NowistaySettings]):
         self._places: dict[str, words.Place] = {}
         self._places_digest = b""
         self._places_at = float("-inf")
+        self._places_lock = asyncio.Lock()
         self._lost: set[str] = set()
         self._clock_offset = 0
         self._form: hooks.Form | None = None
@@ -141,7 +143,9 @@ class Nowistay(Connector[NowistaySettings]):
         answer = await self._http.read(f"{self._paths['bookings']}/{segment(ref)}", lane=Lane.HOOK)
         if answer.status == 404:  # noqa: PLR2004 - "Resource not found, or you do not have access to it"
             return None
-        return self._observed(kind, whole(check(answer, self.name)), answer, Via.FETCH)
+        row = whole(check(answer, self.name))
+        followed = any(True for _ in self._mine([row]))
+        return self._observed(kind, row, answer, Via.FETCH) if followed else None
 
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]) -> None:
         header = headers.get(self.settings.signature_header.lower(), "")
@@ -156,7 +160,7 @@ class Nowistay(Connector[NowistaySettings]):
         # Contact data stands in the detail alone: where we may see it, every event leads to a fetch. And without a
         # time in what is signed, an old body could be sent again for ever.
         timed = "t=" in headers.get(self.settings.signature_header.lower(), "")
-        told = timed and SENSITIVE not in self.settings.wanted
+        told = timed and SENSITIVE not in self.settings.wanted and not self.settings.properties
 
         def understand(row: Mapping[str, Any], as_of: int) -> Observation:
             content = self._words.cleaned(row)
@@ -275,8 +279,11 @@ class Nowistay(Connector[NowistaySettings]):
 
     async def _refresh_places(self, lane: Lane) -> None:
         """Properties rarely change: asked for once an hour. One that is no longer shown keeps what was known of it."""
-        if self.around.now() - self._places_at < _PLACES_TTL_S:
-            return
+        async with self._places_lock:
+            if self.around.now() - self._places_at >= _PLACES_TTL_S:
+                await self._read_places(lane)
+
+    async def _read_places(self, lane: Lane) -> None:
         listed_now = await everything(self._http, self._paths["properties"], self.name, lane=lane)
         rows = [row for row in listed_now if isinstance(row, Mapping)]
         shown = {str(row["id"]): words.place(row) for row in rows if "id" in row}
@@ -291,8 +298,8 @@ class Nowistay(Connector[NowistaySettings]):
 
     async def _followed(self) -> list[str]:
         """The properties that have to have a webhook, asked for anew: a new one sends nothing by itself."""
-        self._places_at = float("-inf")
-        await self._refresh_places(Lane.POLL)
+        async with self._places_lock:
+            await self._read_places(Lane.POLL)
         return sorted(set(self._places) - self._lost)
 
     def _measure_clock(self, answer: Answer) -> None:

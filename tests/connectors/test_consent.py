@@ -29,7 +29,7 @@ from connectors.nowistay.connector import Nowistay
 from connectors.oauth import Token
 from connectors.sandbox import serve
 from tests.contract import nicejob_fixture, nowistay_fixture
-from tests.contract.surround import raised
+from tests.contract.surround import MemoryTokens, raised, surroundings
 
 BACK = "http://127.0.0.1:8077/back"
 PLAIN = Consent("https://api.example.com", "/authorize", "/token", ("a.read", "b.write"))
@@ -169,6 +169,25 @@ async def test_the_whole_way_with_a_client_that_registers_itself():
         assert await revoke(client, consent, app, token) is False
         await raised(exchange(client, consent, app, code, attempt), NeedsHuman)
         assert token.refresh not in box.refresh_tokens, "a code that comes twice ends all that grew from it"
+
+
+async def test_what_a_consent_leaves_in_the_store_is_all_that_a_connection_needs():
+    tokens = MemoryTokens()
+    async with nowistay() as (box, client, _, browser):
+        settings = nowistay_fixture.settings(
+            box, box.base_url, client_id=None, client_secret=None, refresh_token=None
+        )
+        ferry = Nowistay("villa", settings, surroundings(box, tokens=tokens, rates=Nowistay.platform.rates))
+        consent = await discover(client, Nowistay.consent(settings))
+        app = await register(client, consent, BACK)
+        attempt = Attempt.begin(consent, app, BACK)
+        code = attempt.code_of(await visit(browser, attempt))
+        await tokens.put(client_name("villa"), app.sealed())
+        await tokens.put(ferry.token_name, await exchange(client, consent, app, code, attempt))
+        for _ in range(3):
+            assert all(finding.ok for finding in await ferry.check())
+            box.advance(4000)
+        await ferry.aclose()
 
 
 async def test_a_consent_that_is_narrower_is_noticed():

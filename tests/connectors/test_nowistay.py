@@ -1,5 +1,6 @@
 """What is Nowistay's own: stays and their places, silence spelt out, OTA bookings, custom fields, missions, refusals."""
 
+import asyncio
 import json
 
 import pytest
@@ -67,6 +68,13 @@ async def test_properties_are_asked_for_once_an_hour():
         assert len(box.calls("GET", "/properties$")) == 2
 
 
+async def test_many_who_need_the_properties_at_once_ask_once():
+    async with nowistay() as (box, connector):
+        ref = its.stay(box)
+        await asyncio.gather(*(connector.fetch(BOOKINGS, ref) for _ in range(8)), connector.account())
+        assert len(box.calls("GET", "/properties$")) == 1
+
+
 async def test_another_check_out_time_is_another_reading_of_the_same_row():
     async with nowistay() as (box, connector):
         its.stay(box)
@@ -97,6 +105,9 @@ async def test_only_the_properties_that_are_named_are_followed():
         assert {seen.ref for seen in await everything(connector, BOOKINGS)} == set(refs[2:])
         assert {seen.fields.place for seen in await everything(connector, MISSIONS)} == {"102", "103"}
         assert {call.query.get("propertyId") for call in box.calls("GET", "/bookings$")} == {"102", "103"}
+        assert await connector.fetch(BOOKINGS, refs[0]) is None
+        assert (await connector.fetch(BOOKINGS, refs[2])).ref == refs[2]
+        await raised(connector.write(Write(BOOKINGS, Act.UPDATE, refs[0], {"adults": 1}, MARK)), Refused)
 
 
 # Guests.
