@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from connectors.budget import EVERYTHING, Budget, Lane
 from connectors.call import Auth, Scopes, overall
+from connectors.consent import Consent
 from connectors.errors import NeedsHuman, PlatformError
 from connectors.http import Client
 from connectors.oauth import TokenStore
@@ -125,6 +126,16 @@ class Connector(ABC, Generic[S]):
     @abstractmethod
     def credential(cls, settings: S) -> str:
         """What the platform counts requests by: connections with the same credential share one budget."""
+
+    @classmethod
+    def consent(cls, settings: S) -> Consent | None:  # noqa: ARG003 - most are entered by hand
+        """How a person lets us in with a browser; None where the credentials are entered by hand."""
+        return None
+
+    @property
+    def token_name(self) -> str | None:
+        """Under which name the token of a consent is kept, None where there is none."""
+        return None
 
     @abstractmethod
     async def account(self) -> Account:

@@ -137,28 +137,37 @@ class OAuth:
 
 
 async def request_token(
-    client: Client, path: str, form: Mapping[str, str], *, rotating: bool = False, lifetime: int | None = None
+    client: Client,
+    path: str,
+    form: Mapping[str, str],
+    *,
+    rotating: bool = False,
+    lifetime: int | None = None,
+    log_in: str = _LOG_IN,
 ) -> Token:
     """Ask a token endpoint, with a `client` that has no credentials and a budget of its own.
 
     `rotating`: the refresh token in `form` dies with its use, so a lost answer allows one repetition (most
     servers tell a repetition from a theft within seconds), and then a person has to log in. `lifetime` in
-    seconds where the endpoint does not say. Raises `NeedsHuman` for a refused grant or client, or `TryLater`.
+    seconds where the endpoint does not say, `log_in` the remedy for a grant that is refused for good. Raises
+    `NeedsHuman` for a refused grant or client, or `TryLater`.
     """
     if not rotating:
         answer = await client.read(path, method="POST", form=form, lane=Lane.HOOK)
-        return _token(answer, lifetime)
+        return token_of(answer, lifetime, log_in=log_in)
     for _ in range(2):
         try:
-            return _token(await client.write("POST", path, form=form, lane=Lane.HOOK), lifetime)
+            answer = await client.write("POST", path, form=form, lane=Lane.HOOK)
+            return token_of(answer, lifetime, log_in=log_in)
         except OutcomeUnknown:
             continue
-    raise NeedsHuman("The answer to a token renewal was lost, and with it the old token.", remedy=_LOG_IN)
+    raise NeedsHuman("The answer to a token renewal was lost, and with it the old token.", remedy=log_in)
 
 
-def _token(answer: Answer, lifetime: int | None) -> Token:
+def token_of(answer: Answer, lifetime: int | None = None, *, log_in: str = _LOG_IN) -> Token:
+    """Read what a token endpoint answered. Raises as `request_token`, or `OutcomeUnknown`."""
     if answer.status not in _OK:
-        _refuse(answer)
+        _refuse(answer, log_in)
     said = answer.json()
     if not isinstance(said, dict) or not isinstance(access := said.get("access_token"), str):
         answer.unusable("no access token")
@@ -167,10 +176,10 @@ def _token(answer: Answer, lifetime: int | None) -> Token:
     return Token(access, expires_at, _text(said.get("refresh_token")), _text(said.get("scope")))
 
 
-def _refuse(answer: Answer) -> NoReturn:
+def _refuse(answer: Answer, log_in: str) -> NoReturn:
     """Raise what the error code of RFC 6749 asks for. The text beside it stays out: it may quote a token."""
     code = _error_code(answer.body)
-    remedy = _LOG_IN if code == "invalid_grant" else _CHECK_CLIENT
+    remedy = log_in if code == "invalid_grant" else _CHECK_CLIENT
     raise NeedsHuman(f"The token endpoint refused: {answer.status} {code}.".replace(" .", "."), remedy=remedy)
 
 

@@ -7,7 +7,8 @@ from connectors.base import Connector
 from connectors.bookatu.connector import Bookatu
 from connectors.nearbyassist.connector import NearbyAssist
 from connectors.nicejob.connector import NiceJob
+from connectors.nowistay.connector import Nowistay
 
 CONNECTORS: Mapping[str, type[Connector[Any]]] = {
-    connector.platform.name: connector for connector in (Bookatu, NearbyAssist, NiceJob)
+    connector.platform.name: connector for connector in (Bookatu, NearbyAssist, NiceJob, Nowistay)
 }

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
@@ -14,9 +14,11 @@ from daemon.doors import admin_app, hook_app, listening
 from daemon.loop import settled
 from daemon.schedule import Schedule
 from state import units
+from state.errors import StateError
 
 log = structlog.get_logger()
 
+_HOOKS_EVERY_S = 3600.0
 _DRAIN_S = 20.0
 """How long work under way may take to finish; longer than one request may take to be answered."""
 
@@ -44,9 +46,7 @@ async def serve(
         if ready is not None:
             ready(str(hooks), str(admin))
         try:
-            if server.public_url:
-                await ensure_hooks(app, server.public_url)
-            await ended.wait()
+            await _until(ended, app, server.public_url)
         finally:
             log.info("stopping", busy=list(app.engine.busy))
             schedule.stop()
@@ -60,16 +60,42 @@ def _on_signals(ended: asyncio.Event) -> None:
             loop.add_signal_handler(number, ended.set)
 
 
-async def ensure_hooks(app: App, public_url: str) -> None:
-    """Where a platform lets us manage webhooks: see that ours is there and enabled. A failure is told and stops nothing."""
+async def _until(ended: asyncio.Event, app: App, public_url: str | None) -> None:
+    """Wait for the end, and look after the webhooks meanwhile: new properties have none, failing ones get disabled."""
+    while not ended.is_set():
+        if public_url:
+            await ensure_hooks(app, public_url, ended)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), _HOOKS_EVERY_S)
+
+
+async def ensure_hooks(app: App, public_url: str, ended: asyncio.Event | None = None) -> None:
+    """Where a platform lets us manage webhooks: see that ours is there and enabled. A failure is told and stops nothing.
+
+    ``ended`` ends it between two webhooks: hundreds of them take minutes, and one that was made has to be kept.
+    """
     for name, connector in app.connectors.items():
         if not hasattr(connector, "webhooks") or app.one_sender(name)[0] != name:
             continue  # one webhook serves all companies of a developer account
         url = f"{public_url.rstrip('/')}/hooks/{name}"
         try:
-            await app.keep_hook(name, await connector.webhooks.ensure(url))
+            async for hook in each(connector.webhooks.ensure(url)):
+                await app.keep_hook(name, hook)
+                if ended is not None and ended.is_set():
+                    return
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
+        except StateError as error:
+            log.warning("webhooks_not_ensured", connection=name, problem=str(error))
+
+
+async def each(asked: Any) -> AsyncIterator[Any]:
+    """What managing webhooks gives: one for the whole account, or one after the other where each property has its own."""
+    if isinstance(asked, AsyncIterator):
+        async for hook in asked:
+            yield hook
+    else:
+        yield await asked
 
 
 async def health(app: App) -> dict[str, Any]:

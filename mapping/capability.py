@@ -76,6 +76,12 @@ class KindSpec:
     """Which status the platform holds for each status that may be wanted. A status that is not here is not written."""
     clearable: frozenset[str] = frozenset()
     """Fields that a write can empty. For all others a null is not written."""
+    quiet_costs: Mapping[str, str] = field(default_factory=dict)
+    """Field → what else does not happen when it is written silently, as a sentence for ``plan``."""
+    told_by: tuple[str, ...] = ()
+    """Where there is no place for a mark: fields that together tell a record from all others."""
+    thin: bool = False
+    """The list shows less of a record than fetching it does."""
 
 
 def can_cancel(spec: KindSpec) -> bool:

@@ -134,6 +134,10 @@ class Booking(_Model):
     departure: date | None = None
     zone: str | None = None
     """IANA zone of the place: the zone of ``arrival`` and ``departure``, and of local clock times."""
+    check_in: str | None = None
+    """Local clock time from which guests may arrive, as ``HH:MM``."""
+    check_out: str | None = None
+    """Local clock time by which guests leave, as ``HH:MM``."""
     completed_at: Instant | None = None
     amount: Money | None = None
     people: tuple[str, ...] | None = None

@@ -7,7 +7,7 @@ change exactly that.
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from connectors.nearbyassist.sandbox_staff import StaffRoom
 from connectors.nearbyassist.sandbox_store import Booking, Customer, InvalidError, checked, ends
@@ -44,6 +44,9 @@ class NearbyAssistSandbox(StaffRoom):
 
     ``after_page`` is called after each page of a list: rows may come and go between two pages.
     """
+
+    sample: ClassVar[dict[str, int]] = {"people": 12, "bookings": 12, "reviews": 5}
+    """What it is seeded with for a first look."""
 
     platform = "nearbyassist"
 

@@ -12,6 +12,7 @@ from connectors.answer import Answer
 from connectors.base import Connector, Finding, Surroundings
 from connectors.budget import Budget, Lane
 from connectors.call import segment
+from connectors.consent import Consent, Registered
 from connectors.errors import BadAnswer, Conflict, NeedsHuman, Refused
 from connectors.nicejob import hooks
 from connectors.nicejob import translate as words
@@ -47,9 +48,10 @@ class NiceJob(Connector[NiceJobSettings]):
         # Tokens are asked for without credentials in the header, and never wait behind a long poll.
         self._login = around.client(origin, budget=Budget(_LOGIN_BUDGET, now=around.now, sleep=around.sleep))
         seed = hashlib.blake2b(settings.refresh_token.get_secret_value().encode(), digest_size=6).hexdigest()
+        self._token_name = f"{name}:access:{seed}"
         self._http = around.client(
             f"{origin}/v2",
-            auth=OAuth(f"{name}:access:{seed}", around.tokens, self._grant, clock=around.now),
+            auth=OAuth(self._token_name, around.tokens, self._grant, clock=around.now),
         )
         self.webhooks = Webhooks(settings, around, self._login, origin)
 
@@ -59,6 +61,22 @@ class NiceJob(Connector[NiceJobSettings]):
             settings.refresh_token.get_secret_value().encode(), digest_size=6
         ).hexdigest()
         return f"nicejob:{settings.base_url or PLATFORM.origin}:{settings.client_id}:{company}"
+
+    @classmethod
+    def consent(cls, settings: NiceJobSettings) -> Consent:
+        return Consent(
+            origin=settings.base_url or PLATFORM.origin,
+            authorize="/oauth/authorize",
+            token="/oauth/token",  # noqa: S106 - a path
+            pkce=False,  # not documented
+            revoke="/oauth/revoke",
+            client=Registered(settings.client_id, settings.client_secret.get_secret_value()),
+            lifetime=_ACCESS_TOKEN_S,
+        )
+
+    @property
+    def token_name(self) -> str:
+        return self._token_name
 
     async def account(self) -> Account:
         row = _data(await self._http.read(path="/company"))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -86,21 +87,28 @@ async def _list(manager: Any) -> list[dict[str, Any]]:
 
 
 async def _ensure(app: Any, manager: Any, name: str, url: str) -> list[dict[str, Any]]:
+    from daemon.service import each
     from state import tokens
 
-    hook = await manager.ensure(url)
-    await app.keep_hook(name, hook)
-    held = await app.db.read(lambda tx: tokens.names(tx, f"hook:{name}:{hook.id}"))
-    known = held or app.config.connections[name].webhook_secret
-    return [
-        _row(hook, "" if known else ", but its secret is not known here: `rotate` makes one whose secret is")
-    ]
+    rows = []
+    async for hook in each(manager.ensure(url)):
+        await app.keep_hook(name, hook)
+        held = await app.db.read(partial(tokens.names, prefix=f"hook:{name}:{hook.id}"))
+        known = held or app.config.connections[name].webhook_secret
+        note = "" if known else ", but its secret is not known here: `rotate` makes one whose secret is"
+        rows.append(_row(hook, note))
+    return rows
 
 
 async def _rotate(app: Any, manager: Any, name: str, url: str) -> list[dict[str, Any]]:
-    hook, old = await manager.rotate(url)
-    await app.keep_hook(name, hook)
-    return [_row(hook, ", new"), *(_row(one, ", older: delete it once the new one delivers") for one in old)]
+    from daemon.service import each
+
+    rows = []
+    async for hook, old in each(manager.rotate(url)):
+        await app.keep_hook(name, hook)
+        rows.append(_row(hook, ", new"))
+        rows += [_row(one, ", older: delete it once the new one delivers") for one in old]
+    return rows
 
 
 async def _delete(app: Any, manager: Any, name: str, webhook: str) -> list[dict[str, Any]]:

@@ -71,9 +71,7 @@ def make(name: str) -> Any:
     box = made()
     if name == "nicejob":
         box.add_company("Parnell Nails")
-    if name == "nearbyassist":
-        box.seed(reviews=5)
-    box.seed(people=12, bookings=12)
+    box.seed(**getattr(box, "sample", {"people": 12, "bookings": 12}))
     return box
 
 

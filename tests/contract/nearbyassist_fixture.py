@@ -32,7 +32,7 @@ BROKEN = {
 }
 WRITES = ((Kind.BOOKINGS, Act.CREATE), (Kind.BOOKINGS, Act.UPDATE), (Kind.BOOKINGS, Act.CANCEL))
 WRITE_PATH = r"/partner/bookings"
-VERBS = {Act.UPDATE: "PATCH"}
+WRITE_CALLS = {(Kind.BOOKINGS, Act.UPDATE): ("PATCH", WRITE_PATH)}
 
 
 def sandbox(**options):

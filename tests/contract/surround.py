@@ -29,12 +29,16 @@ class MemoryTokens:
         return self._locks.setdefault(name, asyncio.Lock())
 
 
-def surroundings(box, *, time_limit=60.0, tokens=None):
+def surroundings(box, *, time_limit=60.0, tokens=None, rates=None):
     async def sleep(seconds):
         box.advance(seconds)
 
     return Surroundings(
-        Budget([(1_000_000, 60)], now=box.clock.time, sleep=sleep),
+        Budget(
+            {"all": [(1_000_000, 60)], **{scope: [pair] for scope, pair in (rates or {}).items()}},
+            now=box.clock.time,
+            sleep=sleep,
+        ),
         tokens or MemoryTokens(),
         box.clock.time,
         sleep=sleep,
@@ -47,7 +51,7 @@ async def connected(connector, box, settings, **options):
     """Serve a sandbox and connect to it; `settings` is called with the sandbox's address."""
     box.set_clock(NOW)
     async with serve(box) as url:
-        ferry = connector("mine", settings(url), surroundings(box, **options))
+        ferry = connector("mine", settings(url), surroundings(box, rates=connector.platform.rates, **options))
         try:
             yield ferry
         finally:

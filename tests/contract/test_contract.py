@@ -44,17 +44,16 @@ class Case:
     def open(self, **options):
         return connected(self.connector, self.box, lambda url: self.its.settings(self.box, url), **options)
 
-    def applied(self):
-        return self.sent(applied=True)
+    def door(self, kind=None, act=None):
+        """Method and path of the call that a write makes; without a kind: of most of them."""
+        return getattr(self.its, "WRITE_CALLS", {}).get((kind, act), ("POST", self.its.WRITE_PATH))
 
-    def sent(self, **filters):
+    def applied(self, kind=None, act=None):
+        return self.box.calls(*self.door(kind, act), applied=True)
+
+    def sent(self):
         """All writes that were tried: everything but looks."""
-        calls = self.box.calls(None, self.its.WRITE_PATH, **filters)
-        return [call for call in calls if call.method != "GET"]
-
-    def verb(self, act):
-        """The method by which the platform takes an act."""
-        return getattr(self.its, "VERBS", {}).get(act, "POST")
+        return [call for call in self.box.calls(None, self.its.WRITE_PATH) if call.method != "GET"]
 
     def path(self, kind):
         return self.its.LISTS[kind] + "$"
@@ -117,7 +116,7 @@ async def test_pull_shows_each_record_with_its_id_and_says_when_it_was_asked(nam
     for page in pages:
         assert begun <= page.asked_at <= ended
         assert {one.asked_at for one in page.observations} <= {page.asked_at}
-    assert all(one.kind is kind and json.loads(one.raw)["id"] == one.ref for one in seen)
+    assert all(one.kind is kind and str(json.loads(one.raw)["id"]) == one.ref for one in seen)
     assert not case.sent()
 
 
@@ -232,7 +231,7 @@ async def test_a_malformed_row_is_rejected_and_the_other_99_arrive(name, kind):
         page = await connector.pull(kind, None)
     assert len(page.observations) == 99
     (rejected,) = page.rejected
-    assert rejected.ref == rows[37]["id"]
+    assert rejected.ref == str(rows[37]["id"])
     assert rejected.reason
     assert "planted" not in rejected.reason
     assert json.loads(rejected.raw) == rows[37]
@@ -248,7 +247,7 @@ async def test_no_junk_between_the_rows_stops_the_others(name, kind, junk):
         body = case.its.listing(kind, [junk, *rows])
         case.box.fault("error", "GET", case.path(kind), status=200, body=body)
         page = await connector.pull(kind, None)
-    assert [seen.ref for seen in page.observations] == [row["id"] for row in rows]
+    assert [seen.ref for seen in page.observations] == [str(row["id"]) for row in rows]
     assert [rejected.ref for rejected in page.rejected] == ["row 1"]
     assert not page.coverage.complete
     assert not page.coverage.shows({"status": "confirmed", "starts": OPEN_LATER})
@@ -311,11 +310,11 @@ async def test_a_write_has_three_outcomes_and_is_sent_once(
     async with case.open(time_limit=0.15 if fault == "hang_after" else 20) as connector:
         write = case.its.write(case.box, kind, act)
         await connector.account()
-        case.box.fault(fault, case.verb(act), case.its.WRITE_PATH, times=None, **options)
+        case.box.fault(fault, *case.door(kind, act), times=None, **options)
         caught = await raised(connector.write(write), error)
-    assert len(case.applied()) == applied
+    assert len(case.applied(kind, act)) == applied
     if error is not TryLater:
-        assert len(case.sent()) == 1
+        assert len(case.box.calls(*case.door(kind, act))) == 1
     if error is NeedsHuman:
         assert caught.remedy
     silent_about(case, caught, caplog)
@@ -326,9 +325,9 @@ async def test_a_write_that_was_turned_away_may_be_sent_again(name, kind, act):
     case = Case(name)
     async with case.open() as connector:
         write = case.its.write(case.box, kind, act)
-        case.box.fault("error", case.verb(act), case.its.WRITE_PATH, status=429, retry_after="2")
+        case.box.fault("error", *case.door(kind, act), status=429, retry_after="2")
         seen = await connector.write(write)
-    assert len(case.applied()) == 1
+    assert len(case.applied(kind, act)) == 1
     assert seen.kind is kind
     assert seen.ref
 
@@ -359,7 +358,7 @@ async def test_a_silent_write_never_speaks(name, kind, act, voice):
             assert not case.sent()
         else:
             await connector.write(write)
-            assert len(case.applied()) == 1
+            assert len(case.applied(kind, act)) == 1
     assert case.its.spoken(case.box) == []
 
 
@@ -381,12 +380,13 @@ async def test_find_shows_what_a_write_of_unknown_outcome_left(name, kind, fault
     async with case.open(time_limit=0.3 if fault == "hang_after" else 20) as connector:
         write = case.its.write(case.box, kind, Act.CREATE)
         await connector.account()
-        case.box.fault(fault, case.verb(Act.CREATE), case.its.WRITE_PATH, **options)
+        case.box.fault(fault, *case.door(kind, Act.CREATE), **options)
         await raised(connector.write(write), error)
         case.box.clear_requests()
         found = await connector.find(write)
         assert len(found) == applied
-        assert all(write.mark in marks_in(seen.fields.fields()) for seen in found)
+        if connector.platform.kinds[kind].marked_in:
+            assert all(write.mark in marks_in(seen.fields.fields()) for seen in found)
         assert not case.sent(), "find only looks"
 
 
@@ -482,7 +482,7 @@ async def test_what_a_platform_quotes_stays_out_of_errors(name, kind, act, statu
         )
         if "ok" in said:
             said["fieldErrors"] = {"email": ["planted@guest.example is taken"], "phone": "+64 21 555 0199"}
-        case.box.fault("error", case.verb(act), case.its.WRITE_PATH, times=None, status=status, body=said)
+        case.box.fault("error", *case.door(kind, act), times=None, status=status, body=said)
         with pytest.raises(PlatformError) as caught:
             await connector.write(write)
     silent_about(case, caught.value, caplog)
@@ -510,7 +510,7 @@ async def test_a_probe_shows_shapes_and_no_value(name):
     assert len(looks) == len(connector.streams)
     assert all(look.shape and not look.notes for look in looks)
     assert not any(secret in str(looks) for secret in ("@example.com", "+1", *case.its.SECRETS))
-    assert all(call.method == "GET" or call.path == "/oauth/token" for call in case.box.requests)
+    assert all(call.method == "GET" or call.path.endswith("/oauth/token") for call in case.box.requests)
 
 
 @each
@@ -519,7 +519,7 @@ async def test_check_only_looks(name):
     async with case.open() as connector:
         await connector.check()
     asked = [(call.method, call.path) for call in case.box.requests]
-    assert all(method == "GET" or path == "/oauth/token" for method, path in asked)
+    assert all(method == "GET" or path.endswith("/oauth/token") for method, path in asked)
 
 
 @each
