@@ -87,14 +87,13 @@ def _embedded(seen: Sequence[Observation]) -> dict[Kind, list[Observation]]:
 def unchanged(tx: Tx, connection: str, kind: Kind, rows: Sequence[ListedRow]) -> set[str]:
     """The ids of listed rows that are what a listing showed last, byte for byte, of records that nothing altered since."""
     digests = {row.ref: row.digest for row in rows}
-    if len(digests) < len(rows):  # shown twice: each sighting counts
-        return set()
+    twice = {row.ref for row in rows if digests[row.ref] != row.digest}  # shown in two versions: each counts
     held = tx.rows(
         "SELECT ref, seen FROM record WHERE stream = :s AND missing = 0 AND ref IN (SELECT value FROM json_each(:refs))",
         s=stream_id(tx, connection, kind),
         refs=json.dumps(list(digests)),
     )
-    return {row["ref"] for row in held if row["seen"] == digests[row["ref"]]}
+    return {row["ref"] for row in held if row["seen"] == digests[row["ref"]]} - twice
 
 
 def _held(tx: Tx, stream: int, refs: Sequence[str]) -> dict[str, Row]:

@@ -116,12 +116,17 @@ def _store(
 ) -> StreamCursor:
     account = accounts.get(tx, name)
     region = account.country if account else None
+    rows = [row for page in pages for row in page.listing.rows]
+    same = ledger.unchanged(tx, name, kind, rows) if cursor.finished_at else set()
+    seen, parked = [], []
     for page in pages:
-        same = ledger.unchanged(tx, name, kind, page.listing.rows)
-        seen, parked = page.listing.understood(same)
-        _count(walk, ledger.observe(tx, name, kind, seen, now=now, region=region))
-        walk.rejected += rejected.reject(tx, name, parked, now=now)
-        rejected.understood(tx, name, kind, [*same, *(observation.ref for observation in seen)])
+        understood, not_understood = page.listing.understood(same)
+        seen += understood
+        parked += not_understood
+    _count(walk, ledger.observe(tx, name, kind, seen, now=now, region=region))
+    walk.rejected += rejected.reject(tx, name, parked, now=now)
+    rejected.understood(tx, name, kind, [*same, *(observation.ref for observation in seen)])
+    for page in pages:
         cursor = cursors.advance(tx, cursor, page, page.listing.refs, now=now)
     if cursor.position is None:
         walk.changed += _conclude(tx, now, name, kind, cursor, pages[-1])

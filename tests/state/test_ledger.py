@@ -203,9 +203,11 @@ class TestUnchanged:
         assert self.shown(tx, self.row(digest=b"d2")) == set()
         assert self.shown(tx, self.row(ref="b2")) == set()
 
-    def test_shown_twice_each_sighting_counts(self, tx):
+    def test_shown_in_two_versions_each_counts(self, tx):
         observe(tx, self.row(title="Gel"))
-        assert self.shown(tx, self.row(), self.row()) == set()
+        assert self.shown(tx, self.row(), self.row()) == {"b1"}
+        assert self.shown(tx, self.row(digest=b"d2"), self.row()) == set()
+        assert self.shown(tx, self.row(), self.row(digest=b"d2")) == set()
 
     def test_a_record_that_something_else_altered_is_weighed_again(self, tx):
         observe(tx, self.row(status="confirmed"))
