@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 
+from connectors.base import Connector
 from connectors.errors import PlatformError, Refused
 from daemon.units import Unit, pause
 from mapping.model import Kind
@@ -30,27 +32,45 @@ class _Read:
 async def read(unit: Unit, name: str) -> None:
     """Read all that is due, oldest first."""
     app = unit.app
-    while batch := await app.db.read(lambda tx: inbox.due(tx, name, app.ms(), _BATCH)):
-        if await _read_batch(unit, name, batch):
+    connector = app.connectors[name]
+    more = True
+    while more:
+        batch = await unit.commit(lambda tx: _take(tx, app.ms(), connector), "inbox.read")
+        more = batch.more  # what comes meanwhile rings the bell
+        if batch.poll:
+            app.engine.kick(f"pull:{name}")
+        if batch.altered:
             app.kick_targets(name)
-        if len(batch) < _BATCH:
-            break  # what came meanwhile has rung the bell
+        if batch.thin and await _fetch_all(unit, name, batch.thin):
+            app.kick_targets(name)
     unit.next_due = await app.db.read(lambda tx: inbox.next_due(tx, name))
 
 
-async def _read_batch(unit: Unit, name: str, batch: list[Delivery]) -> bool:
-    events, broken = _events(unit, name, batch)
-    telling = [item for item in events if item.event.observation]
-    listed = [item for item in events if not item.event.observation and item.event.poll]
-    thin = [item for item in events if not item.event.observation and not item.event.poll]
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    more: bool
+    altered: bool
+    poll: bool
+    """A listing has to show what a webhook did not tell."""
+    thin: list[_Read]
+    """What has to be fetched."""
 
-    def store(tx: Tx) -> tuple[bool, bool]:
-        _end(tx, listed, "done", "the next listing shows it")
-        return _store(tx, unit.app.ms(), name, telling, broken)
 
-    altered, poll = await unit.commit(store, "inbox.read")
-    if poll or listed:
-        unit.app.engine.kick(f"pull:{name}")
+def _take(tx: Tx, now: int, connector: Connector[Any]) -> _Batch:
+    """Take in what webhooks tell; sort out what they only hint at."""
+    name = connector.name
+    batch = inbox.due(tx, name, now, _BATCH)
+    events, broken = _events(connector, batch)
+    hints = [item for item in events if not item.event.observation]
+    listed = [item for item in hints if item.event.poll]
+    _end(tx, listed, "done", "the next listing shows it")
+    altered, poll = _store(tx, now, name, [item for item in events if item.event.observation], broken)
+    thin = [item for item in hints if not item.event.poll]
+    return _Batch(len(batch) == _BATCH, altered, poll or bool(listed), thin)
+
+
+async def _fetch_all(unit: Unit, name: str, thin: list[_Read]) -> bool:
+    """Fetch what was hinted at, each record once. Gives whether anything was altered."""
     by_record: dict[tuple[Kind, str], list[_Read]] = {}
     for item in thin:
         if item.event.kind and item.event.ref:
@@ -62,11 +82,12 @@ async def _read_batch(unit: Unit, name: str, batch: list[Delivery]) -> bool:
             return await _fetch(unit, name, kind, ref, items)
 
     fetched = await asyncio.gather(*(one(kind, ref, items) for (kind, ref), items in by_record.items()))
-    return altered or any(fetched)
+    return any(fetched)
 
 
-def _events(unit: Unit, name: str, batch: list[Delivery]) -> tuple[list[_Read], list[tuple[Delivery, str]]]:
-    connector = unit.app.connectors[name]
+def _events(
+    connector: Connector[Any], batch: list[Delivery]
+) -> tuple[list[_Read], list[tuple[Delivery, str]]]:
     events, broken = [], []
     for delivery in batch:
         try:
