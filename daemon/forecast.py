@@ -5,7 +5,7 @@ from typing import Any
 
 from daemon.units.push import changed, decide_record
 from daemon.world import Want, World
-from mapping.capability import People
+from mapping.capability import KindSpec, People
 from mapping.config import Route
 from mapping.identity import Match, Suggestion
 from mapping.model import Kind
@@ -132,6 +132,8 @@ def _line(
             "the outcome of the last call is unknown: the target is looked at before anything is sent",
         )
     write = step if isinstance(step, Write) else None
+    if write is not None:
+        notes = (*notes, *quiet_costs(world.spec(route.target.connection, intent.kind), write))
     return Planned(
         route=route.name,
         target=route.target.connection,
@@ -147,6 +149,15 @@ def _line(
         notes=notes,
         intent=intent.id if intent.id <= top else None,
     )
+
+
+def quiet_costs(spec: KindSpec, write: Write) -> list[str]:
+    """What else does not happen since a write is silent, each with the fields that it is about."""
+    fields: dict[str, list[str]] = {}
+    for name in write.fields if not write.loud else ():
+        if name in spec.quiet_costs:
+            fields.setdefault(spec.quiet_costs[name], []).append(name)
+    return [f"{', '.join(names)}: {cost}" for cost, names in fields.items()]
 
 
 def foresee(

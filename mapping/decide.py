@@ -20,7 +20,7 @@ from mapping.capability import INHERITED, Act, KindSpec, People, Voice, can_canc
 from mapping.config import OnCancel, OnReschedule, Route
 from mapping.expr import ExpressionError, Scope
 from mapping.model import Kind, Status
-from mapping.normal import comparable, phone_key, same
+from mapping.normal import lacking, moved, phone_key, same
 from mapping.record import Record, begins_at, moment
 from mapping.wish import Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
 
@@ -279,7 +279,7 @@ def _settle(changes: dict[str, Any], pair: Pair, target: Record, region: str | N
             del changes[name]
         elif name in pair.owned_here or name in pair.newest or name in {"tags", "status"}:
             continue
-        elif name in pair.agreed and not same(name, pair.agreed[name], shown, region):
+        elif name in pair.agreed and moved(name, changes[name], pair.agreed[name], shown, region):
             both = f": {_short(changes[name])} here, {_short(shown)} there" if name in _SHOWN else ""
             open_ones.append(name + both)
     if not open_ones:
@@ -350,19 +350,11 @@ def _changes(
     wanted: Wish, spec: KindSpec, target: Record, sent: Mapping[str, Any], region: str | None
 ) -> dict[str, Any]:
     writable = set(spec.writes.values())
-    changes = {}
+    changes: dict[str, Any] = {}
     for name, value in wanted.fields.items():
         if name not in writable or name in wanted.untouched or (name in sent and sent[name] == value):
             continue
-        shown = target.fields.get(name)
-        if name == "tags":
-            has = comparable("tags", shown) or frozenset()
-            value = [tag for tag in value if not comparable("tags", [tag]) <= has]  # noqa: PLW2901 - what is missing of it
-            if not value:
-                continue
-        elif same(name, value, shown, region):
-            continue
-        changes[name] = value
+        changes |= lacking(name, value, sent.get(name), target.fields.get(name), region)
     if changes.get("status") and target.status and target.status.settled:
         del changes["status"]  # nobody un-completes what the target has settled
     return changes

@@ -61,6 +61,34 @@ def same(field: str, one: Any, other: Any, region: str | None = None) -> bool:
     return bool(comparable(field, one, region) == comparable(field, other, region))
 
 
+def lacking(field: str, wanted: Any, sent: Any, shown: Any, region: str | None = None) -> dict[str, Any]:
+    """What a write has to set so that ``shown`` becomes ``wanted``: the field with its value, or nothing.
+
+    Of tags only those that are missing; of the user's own fields only the keys that differ both from what was last
+    sent and from what is shown. A key that is wanted as null is cleared, one that is not wanted is left alone.
+    """
+    if field == "tags":
+        has = comparable(field, shown) or frozenset()
+        missing = [tag for tag in wanted if not comparable(field, [tag]) <= has]
+        return {field: missing} if missing else {}
+    if field == "parameters" and isinstance(wanted, Mapping):
+        told, held = sent or {}, shown or {}
+        value = {
+            key: item
+            for key, item in wanted.items()
+            if not (key in told and told[key] == item) and not same("", item, held.get(key))
+        }
+        return {field: value} if value else {}
+    return {} if same(field, wanted, shown, region) else {field: wanted}
+
+
+def moved(field: str, change: Any, agreed: Any, shown: Any, region: str | None = None) -> bool:
+    """Whether what is about to be changed is no longer as it was agreed; of the user's own fields, by those keys."""
+    if field == "parameters" and isinstance(change, Mapping):
+        agreed, shown = ({key: (each or {}).get(key) for key in change} for each in (agreed, shown))
+    return not same(field, agreed, shown, region)
+
+
 def _one_currency(one: str, other: str) -> bool:
     """A platform that names no currency means its account's own."""
     return one == other or NO_CURRENCY in {one, other}
