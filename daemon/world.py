@@ -46,6 +46,10 @@ class World:
         """The routes that write to a connection."""
         return [route for route in self.config.routes if route.target.connection == connection]
 
+    def routes_from(self, connection: str) -> list[Route]:
+        """The routes that carry what a connection shows."""
+        return [route for route in self.config.routes if route.source.connection == connection]
+
     def targets_of(self, connection: str) -> set[str]:
         """The connections that may have to be written to when this one changed: its targets, and itself."""
         near = {

@@ -21,7 +21,7 @@ from mapping.config import OnCancel, OnReschedule, Route
 from mapping.expr import ExpressionError, Scope
 from mapping.model import Kind, Status
 from mapping.normal import comparable, phone_key, same
-from mapping.record import Record, begins_at, moment
+from mapping.record import Record, begins_at, ends_at, moment
 from mapping.wish import Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
 
 
@@ -179,22 +179,11 @@ def _loudness(case: Case, wanted: Mapping[str, Any]) -> tuple[bool, str]:
         return False, ""
     completes = wanted.get("status") == Status.COMPLETED
     if case.source.status is Status.COMPLETED or completes:
-        over = _over(case.source.fields)
+        over = ends_at(case.source.fields)
         known = case.source.status is Status.COMPLETED and (case.known_before or case.over_before)
         if over is None or over < case.cutover or known:
             return False, " (completed before the cut-over: quietly)"
     return True, ""
-
-
-def _over(fields: Mapping[str, Any]) -> int | None:
-    """When a visit was over, as far as anybody can tell. A stay ends when its last day does, wherever that is."""
-    day = fields.get("departure")
-    return (
-        moment(fields.get("completed_at"))
-        or moment(fields.get("ends"))
-        or moment(fields.get("starts"))
-        or (moment(f"{day}T23:59:59Z") if day else None)
-    )
 
 
 def _people(case: Case) -> tuple[str, ...]:
