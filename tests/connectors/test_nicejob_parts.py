@@ -99,7 +99,9 @@ async def test_a_visit_is_found_by_its_mark_over_all_pages_of_its_person():
         box.clear_requests()
         (found,) = await connector.find(write)
         assert found.ref == made.ref
-        assert [call.query.get("person_id") for call in box.calls("GET", "/visits$")] == [row["person_id"]] * 3
+        assert [call.query.get("person_id") for call in box.calls("GET", "/visits$")] == [
+            row["person_id"]
+        ] * 3
         (found,) = await connector.find(Write(VISITS, Act.UPDATE, None, {"title": "Removal"}, MARK))
         assert found.ref == made.ref, "a wish for a visit does not name its person"
 
@@ -168,7 +170,9 @@ async def test_nobody_can_look_an_enrolment_up():
         assert not box.requests
 
 
-@pytest.mark.parametrize(("kind", "act"), [(ENROLMENTS, Act.UPDATE), (VISITS, Act.CANCEL), (Kind.REVIEWS, Act.UPDATE)])
+@pytest.mark.parametrize(
+    ("kind", "act"), [(ENROLMENTS, Act.UPDATE), (VISITS, Act.CANCEL), (Kind.REVIEWS, Act.UPDATE)]
+)
 async def test_what_there_is_no_call_for_is_not_sent(kind, act):
     async with nicejob() as (box, connector):
         await raised(connector.write(Write(kind, act, "x", {}, MARK, loud=True)), Refused)
