@@ -227,8 +227,6 @@ class World:
     def identify(self, tx: Tx, want: Want) -> Match | Suggestion | None:
         """The target's record that stands for a wish's entity though no link says so yet."""
         target = want.route.target.connection
-        if self.spec(target, want.kind).under is not None:
-            return None  # it stands for no entity of its own
         region = self.region(tx, want.source.connection)
         keys = [key for key, _ in keys_of(want.kind, want.source.fields, region)]
         found = [

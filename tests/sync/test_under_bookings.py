@@ -86,6 +86,16 @@ async def test_many_visits_follow_their_bookings_in_one_pass(tmp_path):
         assert (await port.pass_())["writes"] == 0
 
 
+async def test_a_visit_does_not_wait_for_the_next_poll_once_its_booking_is_made(tmp_path):
+    async with harbour(tmp_path, routes=BOTH) as port:
+        await armed(port, "reviews", "visits")
+        appointment(port, customer(port))
+        async with port.app() as app:
+            app.engine.kick("pull:salon")
+            await app.engine.idle()
+        assert len(visits(port)) == 1
+
+
 async def test_a_visit_waits_until_there_is_a_booking(tmp_path):
     async with harbour(tmp_path, routes=BOTH) as port:
         await armed(port, "visits")
