@@ -1,11 +1,14 @@
 """What stands under another record: NiceJob's visits under bookings, its enrolments of people, over real HTTP."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from harbour import PEOPLE, REVIEWS, harbour
 from test_first_ferry import appointment, customer, soon, webhook
+from test_promises import advance
 
+from connectors.sandbox import iso
 from mapping.problem import ConfigErrors
 from state import outbox
 
@@ -23,6 +26,11 @@ ASKED = """
     when: person.phone != null
     notify: allow
 """
+ASKED_AFTER = (
+    ASKED[1:]
+    .replace("salon.people", "salon.bookings")
+    .replace("person.phone != null", 'booking.status == "completed"')
+)
 BOTH = REVIEWS + VISITS[1:]
 DIRECT = PEOPLE + ASKED[1:]
 
@@ -306,9 +314,7 @@ async def test_a_person_who_was_asked_already_is_parked_with_nicejobs_sentence(t
 
 
 async def test_bookings_enrol_their_person(tmp_path):
-    routes = REVIEWS.replace("allow", "never") + ASKED[1:].replace("salon.people", "salon.bookings").replace(
-        "person.phone != null", 'booking.status == "completed"'
-    )
+    routes = REVIEWS.replace("allow", "never") + ASKED_AFTER
     async with harbour(tmp_path, routes=routes) as port:
         await armed(port, "reviews", "asked")
         made = appointment(port, customer(port))
@@ -318,6 +324,27 @@ async def test_bookings_enrol_their_person(tmp_path):
             await webhook(port, app, "complete", appointment_id=made)
             assert calm(await port.pass_(app))
         assert [row["cause"] for row in port.reviews.enrolments] == ["direct"]
+
+
+async def test_what_was_completed_before_the_cutover_enrols_nobody_and_parks_nothing(tmp_path):
+    routes = REVIEWS.replace("allow", "never") + ASKED_AFTER
+    async with harbour(tmp_path, routes=routes) as port:
+        made = appointment(port, customer(port), days=1)
+        await armed(port, "reviews")
+        async with port.door() as app:
+            advance(port, 2 * 86_400)
+            port.salon.act("complete", appointment_id=made)
+            await port.quiet(app)
+        await port.arm("asked")
+        async with port.door() as app:
+            advance(port, 3_600)
+            earlier = iso(port.salon.now() - timedelta(days=1, hours=12))
+            port.salon.act("reschedule", appointment_id=made, start_at=earlier)
+            await port.quiet(app)
+            done = await port.pass_(app)
+        assert calm(done), done
+        assert port.bookings()[0]["complete"] is True
+        assert port.reviews.enrolments == []
 
 
 async def test_a_route_into_enrolments_that_may_not_speak_is_refused_at_check(tmp_path):
