@@ -9,6 +9,9 @@ from test_first_ferry import appointment, customer, soon, webhook
 from test_promises import advance
 
 from connectors.sandbox import iso
+from daemon.forecast import plan
+from daemon.units import Unit
+from daemon.units.pull import pull
 from mapping.problem import ConfigErrors
 from state import outbox
 
@@ -353,6 +356,32 @@ async def test_a_route_into_enrolments_that_may_not_speak_is_refused_at_check(tm
             _ = port.config
         assert "the target cannot be written to silently" in str(caught.value)
         assert "notify: allow" in str(caught.value)
+
+
+async def test_the_plan_names_what_waits_for_the_record_above_it_and_what_will_be_heard(tmp_path):
+    async with harbour(tmp_path, routes=BOTH + PEOPLE[1:] + ASKED[1:]) as port:
+        await armed(port, "people", "reviews")
+        appointment(port, customer(port))
+        await port.pass_()
+        await port.arm("visits", "asked")
+        appointment(port, customer(port, "Bob Example", "bob@example.com"), days=4)
+        async with port.app() as app:
+            await pull(Unit(app, "pull:salon"), "salon")
+            await app.engine.drain(0)
+            port.salon.act(
+                "edit_customer", customer_id=port.salon.rows(9)["customers"][0]["id"], phone="021 5550102"
+            )
+            await pull(Unit(app, "pull:salon"), "salon")
+            lines = (await app.db.read(lambda tx: plan(app.world, tx, app.ms()))).lines
+        assert {(line.kind, line.outcome, line.act, line.loud) for line in lines} == {
+            ("people", "write", "create", False),
+            ("people", "write", "update", False),
+            ("bookings", "write", "create", False),
+            ("visits", "waits", None, False),
+            ("enrolments", "waits", None, False),
+            ("enrolments", "write", "create", True),
+        }
+        assert len(port.writes()) == 2
 
 
 async def retried(port, number):
