@@ -53,7 +53,7 @@ class Case:
 def wish(case: Case) -> Wish | Skip:
     """What the route wants for a source record. Raises ExpressionError when the YAML's expressions fail on it."""
     fields, status = case.source.fields, case.source.status
-    if (reason := _too_old(case)) is not None:
+    if (reason := _too_old(case) or _over_too_soon(case)) is not None:
         return Skip(reason)
     if status is Status.UNKNOWN:
         return Skip(
@@ -124,6 +124,14 @@ def _too_old(case: Case) -> str | None:
             else None
         )
     return "it starts before `since`" if begins < since else None
+
+
+def _over_too_soon(case: Case) -> str | None:
+    """What a target that always speaks is never told."""
+    only_loud = set(case.target.acts.values()) == {Voice.LOUD}
+    if only_loud and case.route.notify == "allow" and not _loudness(case, {})[0]:
+        return "it was completed before the cut-over, and the target cannot be told quietly"
+    return None
 
 
 def _begins(record: Record) -> int | None:
