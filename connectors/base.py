@@ -18,7 +18,8 @@ What a connector promises:
 4. ``write`` sends one write. It raises Refused when the platform said no, TryLater when nothing was applied,
    OutcomeUnknown when it may have been. It never sends the same write twice by itself.
 5. A silent write never makes the platform speak to a guest.
-6. ``find`` shows what a write of unknown outcome may have left at the platform, by looking only.
+6. ``find`` shows what a write of unknown outcome may have left at the platform, by looking only. It raises Refused where
+   nobody can see that: of a kind that is neither listed nor fetched, always.
 7. ``verify`` accepts only what the platform signed, within the tolerance.
 8. Errors carry no secret and no payload.
 """
@@ -156,7 +157,7 @@ class Connector(ABC, Generic[S]):
     async def find(self, write: Write) -> list[Observation]:
         """Look for the record that a write is about: by its id, our mark, or a key that is unique there.
 
-        An empty list: it is not there.
+        An empty list: it is not there. Raises Refused where nobody can see whether it is.
         """
 
     async def fetch(self, kind: Kind, ref: str) -> Observation | None:

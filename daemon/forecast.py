@@ -1,6 +1,7 @@
 """What would be written now: the very decisions of a push, made on copies of the tables that they write to."""
 
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from daemon.units.push import changed, decide_record
@@ -8,7 +9,7 @@ from daemon.world import Want, World
 from mapping.capability import KindSpec, People
 from mapping.config import Route
 from mapping.identity import Match, Suggestion
-from mapping.model import Kind
+from mapping.model import Kind, iso
 from mapping.record import Record
 from mapping.wish import Settled, Step, Stuck, Waits, Write
 from state import cursors, ledger, outbox, overview
@@ -122,6 +123,8 @@ def _line(
     outcome, why = "write", intent.wish.why
     if intent.state == "parked":
         outcome, why = "parked", intent.problem or why
+    elif intent.wish.not_before and intent.wish.not_before > now and not isinstance(step, Stuck):
+        outcome, why = "later", f"not before {iso(datetime.fromtimestamp(intent.wish.not_before / 1000, UTC))}"
     elif isinstance(step, Waits | Stuck):
         outcome, why = ("waits" if isinstance(step, Waits) else "stuck"), step.why
     elif intent.due_at > now:

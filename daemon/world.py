@@ -46,6 +46,10 @@ class World:
         """The routes that write to a connection."""
         return [route for route in self.config.routes if route.target.connection == connection]
 
+    def routes_from(self, connection: str) -> list[Route]:
+        """The routes that carry what a connection shows."""
+        return [route for route in self.config.routes if route.source.connection == connection]
+
     def targets_of(self, connection: str) -> set[str]:
         """The connections that may have to be written to when this one changed: its targets, and itself."""
         near = {
@@ -89,11 +93,16 @@ class World:
         made = outbox.delivery(tx, route.name, kind, entity)
         return ledger.find(tx, target, kind, made.target) if made and made.target else None
 
-    def mark(self, tx: Tx, record: Record) -> str:
-        """The origin mark of a source record."""
+    def mark(self, tx: Tx, record: Record, route: Route | None = None) -> str:
+        """The origin mark of a source record; of what ``route`` makes of it, where that stands under another record.
+
+        Several routes may put something of theirs under the same one.
+        """
         account = self.account(tx, record.connection)
         platform = self.platform(record.connection).name
-        return origin_mark(platform, account.id if account else record.connection, record.kind, record.ref)
+        own = route is not None and self.spec(route.target.connection, route.target.kind).under is not None
+        ref = f"{record.ref}\0{route.name}" if route is not None and own else record.ref
+        return origin_mark(platform, account.id if account else record.connection, record.kind, ref)
 
     def person_of(self, tx: Tx, record: Record) -> Record | None:
         """The first person that a booking or a review is about, where they are known."""
@@ -117,7 +126,7 @@ class World:
                 route=route,
                 source=record,
                 target=self.spec(target.connection, target.kind),
-                mark=self.mark(tx, record),
+                mark=self.mark(tx, record, route),
                 cutover=state.cutover or 0,
                 scope=record_scope(
                     record.kind,
@@ -137,6 +146,8 @@ class World:
             )
             return wish(case)
         except ExpressionError as error:
+            if left is not None and left.shown == record.fields:
+                return Skip("only the answer to our own write is known of it yet")
             return Stuck(f"an expression of the route fails on it: {error}")
 
     def wants(self, tx: Tx, route: Route, record: Record, wanted: Wish) -> list[Want]:

@@ -20,8 +20,8 @@ from mapping.capability import INHERITED, Act, KindSpec, People, Voice, can_canc
 from mapping.config import OnCancel, OnReschedule, Route
 from mapping.expr import ExpressionError, Scope
 from mapping.model import Kind, Status
-from mapping.normal import lacking, moved, phone_key, same
-from mapping.record import Record, begins_at, moment
+from mapping.normal import lacking, moved, phone_key, same, unmarked
+from mapping.record import Record, begins_at, ends_at, moment
 from mapping.wish import Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
 
 
@@ -53,7 +53,7 @@ class Case:
 def wish(case: Case) -> Wish | Skip:
     """What the route wants for a source record. Raises ExpressionError when the YAML's expressions fail on it."""
     fields, status = case.source.fields, case.source.status
-    if (reason := _too_old(case)) is not None:
+    if (reason := _too_old(case) or _over_too_soon(case)) is not None:
         return Skip(reason)
     if status is Status.UNKNOWN:
         return Skip(
@@ -67,7 +67,7 @@ def wish(case: Case) -> Wish | Skip:
     if not ended and not _wanted(case):
         return Skip("`when` is not true for it")
     wanted = _wanted_fields(case, fields)
-    left = _wanted_fields(case, case.as_left) if case.as_left is not None else {}
+    left = _left_fields(case)
     only_tags = ended is not None and (
         _on_cancel(case) is OnCancel.TAG or (case.target.cancel_leaves_open and case.route.on_cancel is None)
     )
@@ -126,6 +126,14 @@ def _too_old(case: Case) -> str | None:
     return "it starts before `since`" if begins < since else None
 
 
+def _over_too_soon(case: Case) -> str | None:
+    """What a target that always speaks is never told."""
+    only_loud = set(case.target.acts.values()) == {Voice.LOUD}
+    if only_loud and case.route.notify == "allow" and not _loudness(case, {})[0]:
+        return "it was completed before the cut-over, and the target cannot be told quietly"
+    return None
+
+
 def _begins(record: Record) -> int | None:
     fields = record.fields
     if record.kind is Kind.BOOKINGS:
@@ -166,7 +174,17 @@ def _wanted_fields(case: Case, source: Mapping[str, Any]) -> dict[str, Any]:
         wanted.pop("completed_at", None)
     if phone := phone_key(wanted.get("phone"), case.region):
         wanted["phone"] = phone
+    if isinstance(wanted.get("notes"), str):
+        wanted["notes"] = unmarked(wanted["notes"])  # a mark is ours, and of that record alone
     return {name: value for name, value in wanted.items() if value is not None or name in spec.clearable}
+
+
+def _left_fields(case: Case) -> dict[str, Any]:
+    """What the route would want of the source as the route back left it: the answer to a write may show little of it."""
+    try:
+        return _wanted_fields(case, case.as_left) if case.as_left is not None else {}
+    except ExpressionError:
+        return {}
 
 
 _NOT_TAKEN_OVER = {"people", "staff", "service", "blocked"}
@@ -179,22 +197,11 @@ def _loudness(case: Case, wanted: Mapping[str, Any]) -> tuple[bool, str]:
         return False, ""
     completes = wanted.get("status") == Status.COMPLETED
     if case.source.status is Status.COMPLETED or completes:
-        over = _over(case.source.fields)
+        over = ends_at(case.source.fields)
         known = case.source.status is Status.COMPLETED and (case.known_before or case.over_before)
         if over is None or over < case.cutover or known:
             return False, " (completed before the cut-over: quietly)"
     return True, ""
-
-
-def _over(fields: Mapping[str, Any]) -> int | None:
-    """When a visit was over, as far as anybody can tell. A stay ends when its last day does, wherever that is."""
-    day = fields.get("departure")
-    return (
-        moment(fields.get("completed_at"))
-        or moment(fields.get("ends"))
-        or moment(fields.get("starts"))
-        or (moment(f"{day}T23:59:59Z") if day else None)
-    )
 
 
 def _people(case: Case) -> tuple[str, ...]:

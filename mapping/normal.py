@@ -1,5 +1,6 @@
 """Normal forms: when two spellings of a value mean the same, so that a platform's tidying up causes no writes."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -43,6 +44,15 @@ def phone_key(phone: str | None, region: str | None) -> str | None:
 def digits(phone: str | None) -> str:
     """What is left of a number that cannot be understood."""
     return "".join(character for character in phone or "" if character.isdigit())
+
+
+# As ``mapping.identity`` makes them.
+_MARK = re.compile(r"\s*\bbookferry-[a-z2-7]{16}\b", re.IGNORECASE)
+
+
+def unmarked(text: str) -> str:
+    """Notes without our origin marks, which some platforms have no other place for."""
+    return _MARK.sub("", text).strip() if _MARK.search(text) else text
 
 
 def full_name(fields: Mapping[str, Any]) -> str:
@@ -117,6 +127,7 @@ def _whole_second(value: Any, _region: str | None) -> str:
 
 _FORMS: Mapping[str, Callable[[Any, str | None], Any]] = {
     "phone": lambda value, region: phone_key(value, region) or digits(value) or None,
+    "notes": lambda value, _region: folded(unmarked(value)) or None,
     "tags": lambda value, _region: frozenset(folded(tag) for tag in value),
     "amount": lambda value, _region: to_major(value["minor"], value["currency"]),
     **dict.fromkeys(("starts", "ends", "completed_at", "created_at", "updated_at"), _whole_second),

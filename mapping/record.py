@@ -84,6 +84,17 @@ def begins_at(fields: Mapping[str, Any]) -> int | None:
     return moment(fields.get("starts")) or (moment(f"{stay}T00:00:00Z") if stay else None)
 
 
+def ends_at(fields: Mapping[str, Any]) -> int | None:
+    """When a visit is over, as far as anybody can tell. A stay is when its last day is, wherever that is."""
+    day = fields.get("departure")
+    return (
+        moment(fields.get("completed_at"))
+        or moment(fields.get("ends"))
+        or moment(fields.get("starts"))
+        or (moment(f"{day}T23:59:59Z") if day else None)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What a finished listing proves by leaving a record out.

@@ -56,8 +56,10 @@ def put(
     if row is None:
         return int(
             tx.value(
-                "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at)"
-                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now) RETURNING id",
+                # What was given up in doubt may stand at the target: it is looked for before it is made.
+                "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at, doubt_since)"
+                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, (SELECT doubt_since FROM intent"
+                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1)) RETURNING id",
                 due=due,
                 r=route,
                 c=connection,

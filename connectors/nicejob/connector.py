@@ -30,9 +30,18 @@ _ACCESS_TOKEN_S = 24 * 3600
 """Access tokens are valid for 24 hours."""
 
 _LOGIN_BUDGET = ((30, 60.0),)
+_NO_ACCESS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _FEW_PAGES = 500
 """How far a look-up without a filter walks: ten thousand people."""
 _VERSION = version_of(words, wire)
+_UNSEEN = (
+    "nobody can see whether the person was enrolled: NiceJob's API shows no enrolments, so it is never sent a second"
+    " time. Look in NiceJob, enrol the person there if need be, then dismiss this"
+)
+_NO_SCOPE = (
+    "check that NiceJob has given your app the scope `enrollments`: without it nobody can be enrolled directly. If it"
+    " has, log in again."
+)
 
 
 class NiceJob(Connector[NiceJobSettings]):
@@ -109,28 +118,37 @@ class NiceJob(Connector[NiceJobSettings]):
         )
 
     async def write(self, write: Write) -> Observation:
+        if why := words.forbidden(write):
+            raise Refused(why)
         path = words.PATHS[write.kind] + (f"/{segment(write.ref)}" if write.ref else "")
         has_tags = await self._tags(write, path) if write.ref and words.needs_tags(write) else None
         answer = await self._http.write("POST", path, json=words.encoded(write, has_tags), lane=Lane.PUSH)
         row = _data(answer)
         if row is None:
-            raise Refused(f"{write.ref} does not exist there (any more)")
+            gone = f"{write.ref} does not exist there (any more)"
+            raise Refused(gone if write.ref else f"NiceJob made no {write.kind.one}, and does not say why")
         return self._observed(write.kind, row, answer, Via.WRITE)
 
     async def find(self, write: Write) -> list[Observation]:
+        if write.kind is Kind.ENROLMENTS:
+            raise Refused(_UNSEEN)
         if write.ref:
             found = await self.fetch(write.kind, write.ref)
             return [found] if found else []
-        if write.kind is Kind.BOOKINGS:
-            lists = [{"person_id": person} for person in write.fields.get("people", [])]
-        else:
+        if write.kind is Kind.PEOPLE:
             lists = [{"email": write.fields["email"]}] if write.fields.get("email") else [{}]
+        else:
+            lists = [{"person_id": person} for person in write.fields.get("people", [])]
+            if write.kind is Kind.VISITS and not lists:
+                lists = [{}]  # a visit takes its person from its booking: a wish for one names none
         seen = [found for params in lists async for found in self._all(write.kind, params)]
         if write.kind is Kind.PEOPLE and write.fields.get("email"):
             return seen
         return [found for found in seen if write.mark in marks_in(found.fields.fields())]
 
     async def fetch(self, kind: Kind, ref: str) -> Observation | None:
+        if not PLATFORM.kinds[kind].fetched:
+            return await super().fetch(kind, ref)
         answer = await self._http.read(path=f"{words.PATHS[kind]}/{segment(ref)}", lane=Lane.HOOK)
         row = _data(answer)
         return None if row is None else self._observed(kind, row, answer, Via.FETCH)
@@ -233,7 +251,8 @@ def _check(answer: Answer) -> None:
     # What does not exist is answered with null: a 404 of a list says that the address is wrong or access is lost.
     collection = answer.path.removeprefix("/").count("/") == 0
     try:
-        answer.check(collection=collection, said=_complaint(answer))
+        remedy = _NO_SCOPE if _enrols(answer) and answer.status in _NO_ACCESS else ""
+        answer.check(collection=collection, said=_complaint(answer), remedy=remedy)
     except Refused as error:
         if answer.write:
             raise
@@ -243,9 +262,17 @@ def _check(answer: Answer) -> None:
 def _refuse(answer: Answer, error: str) -> None:
     if not answer.write:
         raise BadAnswer(f"{answer.method} {answer.path} was answered with an error: {quoted(error)}")
-    # "e.g. a creation request with a duplicated unique key": the record may well be ours.
-    taken = any(word in error.lower() for word in ("duplicate", "already", "exists", "unique", "taken"))
+    # "e.g. a creation request with a duplicated unique key": the record may well be ours. Of an enrolment it says that
+    # the campaign's rules forbid it.
+    said = error.lower()
+    taken = not _enrols(answer) and any(
+        word in said for word in ("duplicate", "already", "exists", "unique", "taken")
+    )
     raise (Conflict if taken else Refused)(f"NiceJob refused it: {quoted(error)}")
+
+
+def _enrols(answer: Answer) -> bool:
+    return answer.path == words.PATHS[Kind.ENROLMENTS]
 
 
 def _complaint(answer: Answer) -> str:

@@ -7,6 +7,13 @@ from mapping.model import Kind, Status
 NOREVIEW = "noreview"
 """The tag that "will prevent a Booking from triggering a CampaignEnrollment on completion"."""
 
+_STATUSES = {
+    Status.PENDING: Status.CONFIRMED,
+    Status.CONFIRMED: Status.CONFIRMED,
+    Status.COMPLETED: Status.COMPLETED,
+}
+"""There are two states: complete or not."""
+
 PLATFORM = Platform(
     name="nicejob",
     title="NiceJob",
@@ -55,11 +62,45 @@ PLATFORM = Platform(
             cancel_leaves_open=True,
             cancel_tags={Status.CANCELLED: ("cancelled", NOREVIEW), Status.NO_SHOW: ("no-show", NOREVIEW)},
             quiet_tag=NOREVIEW,
-            statuses={
-                Status.PENDING: Status.CONFIRMED,
-                Status.CONFIRMED: Status.CONFIRMED,
-                Status.COMPLETED: Status.COMPLETED,
+            statuses=_STATUSES,
+        ),
+        Kind.VISITS: KindSpec(
+            listed=False,  # the list is walked for look-ups alone
+            fetched=True,
+            acts={Act.CREATE: Voice.SILENT, Act.UPDATE: Voice.SILENT, Act.COMPLETE: Voice.LOUD},
+            reasons={
+                Act.COMPLETE: "completing a visit may start a review campaign, as the company's settings in NiceJob have it,"
+                f" and the tag `{NOREVIEW}` is documented for bookings only",
+                Act.CANCEL: "NiceJob's visits have no cancelled state",
             },
+            writes={
+                "name": "title",
+                "booking_id": "booking",
+                "person_id": "people",
+                "scheduled_time": "starts",
+                "complete": "status",
+                "completed_time": "completed_at",
+                "amount": "amount",
+                "employee_ids": "staff",
+                "tags": "tags",
+            },
+            required=frozenset({"booking", "people"}),
+            under=Kind.BOOKINGS,
+            marked_in="tags",
+            cancel_tags={Status.CANCELLED: ("cancelled",), Status.NO_SHOW: ("no-show",)},
+            statuses=_STATUSES,
+        ),
+        Kind.ENROLMENTS: KindSpec(
+            listed=False,
+            acts={Act.CREATE: Voice.LOUD},
+            reasons={
+                Act.CREATE: "an enrolment starts a campaign of messages to the person",
+                Act.UPDATE: "NiceJob's API has no call that changes an enrolment",
+                Act.CANCEL: "NiceJob's API has no call that ends an enrolment",
+            },
+            writes={"campaign_id": "campaign", "person_id": "person"},
+            required=frozenset({"person"}),
+            under=Kind.PEOPLE,
         ),
         Kind.REVIEWS: KindSpec(
             fetched=True,

@@ -5,19 +5,28 @@ from typing import Any
 
 import phonenumbers
 
-from connectors.nicejob.platform import NOREVIEW
+from connectors.nicejob.platform import NOREVIEW, PLATFORM
 from connectors.wire import instant, shown
+from mapping.capability import Act, Voice
 from mapping.model import Kind, Status
 from mapping.money import NO_CURRENCY, minor_units, to_major
 from mapping.normal import folded
 from mapping.record import Account
 from mapping.wish import Write
 
-PATHS = {Kind.PEOPLE: "/people", Kind.BOOKINGS: "/bookings", Kind.REVIEWS: "/reviews"}
+PATHS = {
+    Kind.PEOPLE: "/people",
+    Kind.BOOKINGS: "/bookings",
+    Kind.REVIEWS: "/reviews",
+    Kind.VISITS: "/visits",
+    Kind.ENROLMENTS: "/campaign_enrollments",
+}
 
 _PERSON = {"first_name": "first_name", "last_name": "last_name", "email": "email", "phone": "phone", "company": "company",
            "blocked": "blocked", "tags": "tags"}  # fmt: skip
 _BOOKING = {"name": "title", "employee_ids": "staff", "person_ids": "people", "tags": "tags"}
+_VISIT = {"name": "title", "booking_id": "booking", "employee_ids": "staff", "tags": "tags"}
+_ENROLMENT = {"campaign_id": "campaign", "person_id": "person"}
 _REVIEW = {"author": "author", "author_email": "author_email", "network": "network", "source_url": "url",
            "person_id": "person", "rating": "rating"}  # fmt: skip
 _ADDRESS = {
@@ -29,7 +38,7 @@ _ADDRESS = {
     "country": "country",
 }
 _INSTANTS = {"created_at": "created_at", "updated_at": "updated_at"}
-_BOOKING_INSTANTS = _INSTANTS | {"scheduled_time": "starts", "completed_time": "completed_at"}
+_WORK_INSTANTS = {"scheduled_time": "starts", "completed_time": "completed_at"}
 
 
 def _instants(row: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
@@ -48,8 +57,21 @@ def person(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def booking(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A Booking entity. There are two states: ``complete`` or not. ``amount`` comes without a currency."""
-    fields = shown(row, _BOOKING) | _instants(row, _BOOKING_INSTANTS)
+    """A Booking entity."""
+    return shown(row, _BOOKING) | _instants(row, _INSTANTS) | _work(row)
+
+
+def visit(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A Visit entity: it is for one person."""
+    fields = shown(row, _VISIT) | _work(row)
+    if "person_id" in row:
+        fields["people"] = None if row["person_id"] is None else (row["person_id"],)
+    return fields
+
+
+def _work(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a booking and its visits share: two states, ``complete`` or not; ``amount`` comes without a currency."""
+    fields = _instants(row, _WORK_INSTANTS)
     if "complete" in row:
         if not isinstance(row["complete"], bool):
             raise ValueError("complete: neither true nor false")
@@ -74,7 +96,18 @@ def review(row: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-TRANSLATE = {Kind.PEOPLE: person, Kind.BOOKINGS: booking, Kind.REVIEWS: review}
+def enrolment(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A CampaignEnrollment entity. Whom it is about is not among its documented fields."""
+    return shown(row, _ENROLMENT)
+
+
+TRANSLATE = {
+    Kind.PEOPLE: person,
+    Kind.BOOKINGS: booking,
+    Kind.REVIEWS: review,
+    Kind.VISITS: visit,
+    Kind.ENROLMENTS: enrolment,
+}
 
 
 def account(row: Mapping[str, Any], country: str | None) -> Account:
@@ -84,15 +117,27 @@ def account(row: Mapping[str, Any], country: str | None) -> Account:
     return Account(id=str(row["id"]), name=row.get("company_name"), country=country or region)
 
 
+def forbidden(write: Write) -> str | None:
+    """Why a write may not be sent: there is no such call, or it would speak without permission."""
+    spec = PLATFORM.kinds[write.kind]
+    act = Act.COMPLETE if _completes(write) and Act.COMPLETE in spec.acts else write.act
+    voice = spec.acts.get(act)
+    if voice is None or (voice is Voice.LOUD and not write.loud):
+        return spec.reasons.get(act, "NiceJob's API has no call for that")
+    return None
+
+
 def encoded(write: Write, has_tags: list[str] | None) -> dict[str, Any]:
     """The body of a write.
 
     ``has_tags``: the tags that the entity has right now; an update overwrites them, so they are sent along. A booking
     that is completed without permission to speak carries ``noreview`` in the same request, whatever else was asked.
     """
-    body = _person_body(write) if write.kind is Kind.PEOPLE else _booking_body(write)
+    if write.kind is Kind.ENROLMENTS:
+        return {theirs: write.fields[ours] for theirs, ours in _ENROLMENT.items() if write.fields.get(ours)}
+    body = _person_body(write) if write.kind is Kind.PEOPLE else _work_body(write)
     tags = list(write.fields.get("tags", []))
-    if write.kind is Kind.BOOKINGS and body.get("complete") and not write.loud:
+    if _completes_quietly(write):
         tags.append(NOREVIEW)
     if tags:
         body["tags"] = union([*(has_tags or [])], tags)
@@ -101,11 +146,15 @@ def encoded(write: Write, has_tags: list[str] | None) -> dict[str, Any]:
 
 def needs_tags(write: Write) -> bool:
     """Whether an update has to read the entity's tags first: whatever is sent replaces them."""
-    return "tags" in write.fields or (_completes(write) and not write.loud)
+    return "tags" in write.fields or _completes_quietly(write)
 
 
 def _completes(write: Write) -> bool:
-    return write.kind is Kind.BOOKINGS and write.fields.get("status") == Status.COMPLETED
+    return write.fields.get("status") == Status.COMPLETED
+
+
+def _completes_quietly(write: Write) -> bool:
+    return write.kind is Kind.BOOKINGS and _completes(write) and not write.loud
 
 
 def union(has: list[str], wanted: list[str]) -> list[str]:
@@ -140,11 +189,16 @@ def _person_body(write: Write) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _booking_body(write: Write) -> dict[str, Any]:
+def _work_body(write: Write) -> dict[str, Any]:
+    """A booking's or a visit's."""
     fields = write.fields
+    words = _VISIT if write.kind is Kind.VISITS else _BOOKING
     body: dict[str, Any] = {
-        theirs: fields[ours] for theirs, ours in _BOOKING.items() if ours in fields and ours != "tags"
+        theirs: fields[ours] for theirs, ours in words.items() if ours in fields and ours != "tags"
     }
+    if write.kind is Kind.VISITS and fields.get("people"):
+        people = fields["people"]
+        body["person_id"] = people if isinstance(people, str) else people[0]
     if "starts" in fields:
         body["scheduled_time"] = fields["starts"]
     if fields.get("amount"):

@@ -2,16 +2,17 @@
 transaction.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 
-from connectors.errors import BadAnswer, NeedsHuman, PlatformError
+from connectors.errors import BadAnswer, NeedsHuman, PlatformError, Refused
 from daemon.units import Unit
 from mapping.model import Booking, Kind, Status, iso
-from mapping.record import Coverage, Observation, Page, Record, Via
+from mapping.record import Coverage, Listing, Observation, Page, Record, Row, UnreadableError, Via, ends_at
 from state import accounts, cursors, ledger, rejected
 from state.cursors import StreamCursor
 from state.database import Tx
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 _SEEN_MISSING = 2
 """In how many listings in a row a record must be missing before that proves anything."""
 _LOOKED_THROUGH = 5_000
+_SIDE_BY_SIDE = 4
+"""How many details are asked for at once."""
 _ROWS_A_COMMIT = 100
 _HELD_FOR_MS = 1_000
 """How long a page may wait for the next ones before it is stored."""
@@ -84,6 +87,8 @@ async def _walk(unit: Unit, name: str, kind: Kind) -> Walk:
                 await stored()
             raise
         resumed, position = False, page.next
+        if app.world.spec(name, kind).thin and app.world.routes_from(name):
+            page = await _completed(unit, name, kind, page)
         pages.append(page)
         if position is None or _enough(pages, app.ms()):
             cursor = await stored()
@@ -104,6 +109,41 @@ def _enough(pages: list[Page], now: int) -> bool:
     """Small pages that come fast share a commit: most of its cost is the same for one row and for a hundred."""
     rows = sum(len(page.listing.rows) for page in pages)
     return rows >= _ROWS_A_COMMIT or now - pages[0].asked_at >= _HELD_FOR_MS
+
+
+async def _completed(unit: Unit, name: str, kind: Kind, page: Page) -> Page:
+    """The same page with the details of what is new or changed: a list may leave out whom a booking is for.
+
+    What is over is left as it is: nothing that was over before is announced, and a history has thousands of rows.
+    """
+    app, listing = unit.app, page.listing
+    connector, gate = app.connectors[name], asyncio.Semaphore(_SIDE_BY_SIDE)
+    same = await app.db.read(lambda tx: ledger.unchanged(tx, name, kind, listing.rows))
+    details: dict[str, Observation] = {}
+
+    async def look(row: Row) -> None:
+        async with gate:
+            try:
+                seen = await connector.fetch(kind, row.ref)
+            except Refused:
+                return  # the list's view is what there is
+        if seen is not None:
+            details[row.ref] = replace(seen, digest=row.digest)
+
+    shown = [row for row in listing.rows if row.ref not in same and not _is_over(listing, row, page.asked_at)]
+    await asyncio.gather(*(look(row) for row in shown))
+    return replace(
+        page,
+        listing=replace(listing, understand=lambda row: details.get(row.ref) or listing.understand(row)),
+    )
+
+
+def _is_over(listing: Listing, row: Row, now: int) -> bool:
+    try:
+        ends = ends_at(listing.understand(row).fields.fields())
+    except UnreadableError:
+        return True
+    return ends is not None and ends < now
 
 
 def _anew(tx: Tx, name: str, kind: Kind, cursor: StreamCursor) -> StreamCursor:

@@ -163,6 +163,8 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
     app, due, ready = unit.app, decided.due, decided.ready
     gate = asyncio.Semaphore(_SIDE_BY_SIDE)
     tried: Counter[int] = Counter()
+    owners = {app.world.spec(name, route.target.kind).under for route in app.world.routes_into(name)}
+    made = False
 
     async def one(intents: list[Intent]) -> None:
         async with gate:
@@ -182,6 +184,12 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
         if batch[0].kind is Kind.PEOPLE:
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
         due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
+        made = made or any(intent.kind in owners for intent in batch)
+        if made and not due:
+            # What stands under a record that was made just now has waited for it.
+            made = False
+            await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
+            due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
 
 
 async def _all(tasks: list[asyncio.Task[None]]) -> None:

@@ -60,7 +60,7 @@ async def test_a_200_with_an_error_is_a_refusal():
 async def test_an_update_of_what_is_not_there_is_refused(kind, act):
     async with nicejob() as (box, connector):
         write = its.write(box, kind, act)
-        gone = Write(kind, act, "nothing", write.fields, MARK)
+        gone = Write(kind, act, "nothing", write.fields, MARK, loud=write.loud)
         assert "nothing" in (await raised(connector.write(gone), Refused)).sentence
 
 

@@ -5,9 +5,10 @@ import hmac
 
 import orjson
 
+from connectors.nicejob.platform import PLATFORM
 from connectors.nicejob.sandbox import NiceJobSandbox
 from connectors.nicejob.settings import NiceJobSettings
-from mapping.capability import Act
+from mapping.capability import Act, Voice
 from mapping.identity import origin_mark
 from mapping.model import Kind
 from mapping.wish import Write
@@ -32,8 +33,12 @@ WRITES = (
     (Kind.BOOKINGS, Act.UPDATE),
     (Kind.BOOKINGS, Act.COMPLETE),
     (Kind.BOOKINGS, Act.CANCEL),
+    (Kind.VISITS, Act.CREATE),
+    (Kind.VISITS, Act.UPDATE),
+    (Kind.VISITS, Act.COMPLETE),
+    (Kind.ENROLMENTS, Act.CREATE),
 )
-WRITE_PATH = r"/v2/(people|bookings)"
+WRITE_PATH = r"/v2/(people|bookings|visits|campaign_enrollments)"
 
 
 def sandbox(**options):
@@ -69,13 +74,19 @@ def guest(box, email="ann@example.com"):
     return known or box.create_person(first_name="Ann", email=email, tags=["vip"])
 
 
-def write(box, kind, act, *, loud=False, **fields):
-    """A write that succeeds, whatever has to be there first."""
+def write(box, kind, act, *, loud=None, **fields):
+    """A write that succeeds, whatever has to be there first; loud only where it can be nothing else."""
+    if loud is None:
+        loud = PLATFORM.kinds[kind].acts[act] is Voice.LOUD
     if kind is Kind.PEOPLE:
         if act is Act.UPDATE:
             return Write(kind, act, guest(box), {"phone": "+64215550177"} | fields, MARK)
         wanted = {"first_name": "Planted", "last_name": "Guestname", "email": "planted@guest.example"}
         return Write(kind, act, None, wanted | {"tags": [MARK]} | fields, MARK)
+    if kind is Kind.ENROLMENTS:
+        return Write(kind, act, None, {"person": guest(box)} | fields, MARK, loud=loud)
+    if kind is Kind.VISITS:
+        return _visit(box, act, loud=loud, **fields)
     if act is Act.CREATE:
         wanted = {"title": "Gel Manicure", "people": [guest(box)], "tags": [MARK], "status": "confirmed"}
         return Write(kind, act, None, wanted | fields, MARK, loud=loud)
@@ -86,6 +97,18 @@ def write(box, kind, act, *, loud=False, **fields):
         Act.CANCEL: {"tags": ["cancelled", "noreview"]},
     }[act]
     return Write(kind, act, ref, wanted | fields, MARK, loud=loud)
+
+
+def _visit(box, act, *, loud, **fields):
+    box.set_campaign_settings(visits_enrol=True)
+    owner = box.create_booking(name="Gel Manicure", person_ids=[guest(box)])
+    if act is Act.CREATE:
+        wanted = {"booking": owner, "people": [guest(box)], "title": "Removal", "tags": [MARK]}
+        return Write(Kind.VISITS, act, None, wanted | {"status": "confirmed"} | fields, MARK, loud=loud)
+    row = {"booking_id": owner, "person_id": guest(box), "name": "Visit", "tags": ["vip"]}
+    ref = box.create(box.company(), "visits", row, by="staff")["id"]
+    wanted = {"status": "completed"} if act is Act.COMPLETE else {"title": "Removal"}
+    return Write(Kind.VISITS, act, ref, wanted | fields, MARK, loud=loud)
 
 
 def spoken(box):

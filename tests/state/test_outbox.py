@@ -172,3 +172,14 @@ class TestParked:
         loud = replace(CUT, loud=True, person={"email": "a@x.nz"})
         want(tx, entity, loud)
         assert the(tx).wish == loud
+
+    def test_what_was_given_up_in_doubt_is_looked_for_before_it_is_made_anew(self, tx, entity):
+        want(tx, entity)
+        outbox.later(tx, the(tx), due_at=20, problem="no answer", doubt_since=15)
+        outbox.park(tx, the(tx), problem="nobody can see it")
+        assert outbox.dismiss(tx, 1, now=21)
+        again = want(tx, entity, CUT, now=30)
+        assert the(tx, again).doubt_since == 15
+        assert the(tx, want(tx, entity, route="other")).doubt_since is None
+        outbox.done(tx, the(tx, again), now=31)
+        assert the(tx, want(tx, entity, now=40)).doubt_since is None

@@ -152,3 +152,25 @@ async def test_the_hooks_command_works_where_each_property_has_its_own(tmp_path)
             await _do(app, "villa", "delete", row["id"])
         assert len(await _do(app, "villa", "list", None)) == 2
         assert len(await app.hook_secrets("villa")) == 2
+
+
+async def test_a_list_without_contact_data_is_completed_by_the_details_of_what_is_new_and_not_over(tmp_path):
+    async with quay(tmp_path) as port, port.app() as app:
+        ref = port.villa.add_booking(
+            guestName="Zoë", guestEmail="z@example.com", arrival="2031-07-14", departure="2031-07-18"
+        )
+        port.villa.add_booking(
+            guestName="Gone", guestEmail="g@example.com", arrival="2020-01-01", departure="2020-01-03"
+        )
+        await sync(app)
+        assert (await port.person(app, ref))["email"] == "z@example.com"
+        details = [call.path for call in port.villa.calls("GET", r"/v1/bookings/\d+$")]
+        assert details == [f"/public/v1/bookings/{ref}"]
+        port.villa.clear_requests()
+        port.villa.advance(60)
+        again = await sync(app)
+        assert again["changes"] == 0
+        assert not port.villa.calls("GET", r"/v1/bookings/\d+$")
+        port.villa.update_booking(ref, guestEmail="zoe@example.com", adults=3)
+        await sync(app)
+        assert (await port.person(app, ref))["email"] == "zoe@example.com"
