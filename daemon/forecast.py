@@ -124,7 +124,10 @@ def _line(
     if intent.state == "parked":
         outcome, why = "parked", intent.problem or why
     elif intent.wish.not_before and intent.wish.not_before > now and not isinstance(step, Stuck):
-        outcome, why = "later", f"not before {iso(datetime.fromtimestamp(intent.wish.not_before / 1000, UTC))}"
+        outcome, why = (
+            "later",
+            f"not before {iso(datetime.fromtimestamp(intent.wish.not_before / 1000, UTC))}",
+        )
     elif isinstance(step, Waits | Stuck):
         outcome, why = ("waits" if isinstance(step, Waits) else "stuck"), step.why
     elif intent.due_at > now:
