@@ -8,6 +8,7 @@ import pytest
 from town import EXAMPLES, loaded, recipe, town
 
 from connectors.sandbox import iso
+from daemon.passes import sync
 
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 STAY = {
@@ -157,3 +158,29 @@ async def test_each_of_twenty_companies_asks_its_own_guests_only(tmp_path):
         assert on.asked() == [(on.companies[6].company_id, booking["id"])]
         assert sum(len(on.there(number)["bookings"]) for number in range(20)) == 1
         await on.quiet()
+
+
+MOVES = "on_reschedule: cancel_and_create"
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+async def test_a_booking_moved_on_the_marketplace_waits_for_a_human_unless_the_recipe_says_more(
+    tmp_path, emulated
+):
+    async with town(tmp_path, "nearbyassist-and-bookatu-two-way.yaml") as on:
+        if emulated:
+            on.text = on.text.replace("to: salon.bookings\n", f"to: salon.bookings\n    {MOVES}\n")
+        await on.armed()
+        guest = on.market.add_customer("Mere", "Whaanga", "mere@example.com", "+64 21 555 0101")
+        ref = on.market.create_booking("2026-07-14T22:00:00Z", guest, service_id="svc_1", notes="Window seat")
+        assert (await on.pass_())["writes"] == 1
+        await on.quiet()
+        on.market.reschedule(ref, "2026-07-16T22:00:00Z")
+        async with on.app() as app:
+            done = await sync(app)
+        assert (done["parked"], done["writes"]) == ((0, 2) if emulated else (1, 0))
+        shown = [(row.start.day, row.status) for row in on.salon.business().appointments.values()]
+        assert shown == ([(14, "cancelled"), (16, "confirmed")] if emulated else [(14, "confirmed")])
+        if emulated:
+            await on.quiet()
+        assert [row.status for row in on.market.business.bookings.values()] == ["confirmed"]
