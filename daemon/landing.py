@@ -1,20 +1,26 @@
 """Where a person's browser comes back to after a consent: one address on the loopback, good for one answer."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html import escape
+from typing import TYPE_CHECKING
 
-from starlette.types import Receive, Scope, Send
-
-from connectors.consent import Attempt, ConsentError
-from daemon.doors import listening
 from mapping.config import Door
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from connectors.consent import Attempt
 
 HOST = "127.0.0.1"
 PORT = 8079
 """A fixed one, so that the address can be registered with a platform that wants to know it beforehand."""
 PATH = "/connect"
+TIMEOUT_S = 300.0
+"""How long a person may take, in seconds."""
 
 _GRACE_S = 2.0
 _GOOD, _WRONG, _NOT_FOUND = 200, 400, 404
@@ -51,6 +57,8 @@ class Landing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - no body is read
         """Answer one request of the browser."""
+        from connectors.consent import ConsentError
+
         query = scope["query_string"].decode("latin-1")
         if self._attempt is None or not query or (scope["method"], scope["path"]) != ("GET", PATH):
             await _page(send, _NOT_FOUND, "There is nothing here.")
@@ -70,6 +78,8 @@ class Landing:
 @asynccontextmanager
 async def landing(port: int) -> AsyncIterator[Landing]:
     """Listen while the block runs. Raises DoorError when the port cannot be had."""
+    from daemon.doors import listening
+
     made = Landing()
     async with listening(made, Door(HOST, port), label="--port", grace=_GRACE_S):
         yield made

@@ -29,14 +29,13 @@ from connectors.http import Client
 from connectors.oauth import Token
 from connectors.registry import CONNECTORS
 from daemon.beside import Beside
-from daemon.landing import PORT, address, landing
+from daemon.landing import PORT, TIMEOUT_S, address, landing
 from daemon.settings import Place
 from daemon.tokens import SealedTokens
 from mapping.record import Account
 from state import accounts, tokens
 from state.tokens import Box
 
-TIMEOUT_S = 300.0
 _LOGIN_BUDGET = ((20, 60.0),)
 """The tightest that a platform documents for its OAuth endpoints."""
 

@@ -207,7 +207,9 @@ class NiceJob(Connector[NiceJobSettings]):
 def _seed(settings: NiceJobSettings) -> str | None:
     """What names a refresh token of the YAML without telling it: another one begins another row."""
     given = settings.refresh_token
-    return given and hashlib.blake2b(given.get_secret_value().encode(), digest_size=6).hexdigest()
+    if given is None:
+        return None
+    return hashlib.blake2b(given.get_secret_value().encode(), digest_size=6).hexdigest()
 
 
 def _understood(kind: Kind, rows: list[Any], answer: Answer) -> list[Observation]:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel, SecretStr
 
-from connectors.consent import Attempt, ConsentError
 from daemon.commands.common import ConfigFile, Exit, Stop, look, place, say, tell
 from daemon.commands.paper import line
+from daemon.landing import PORT, TIMEOUT_S, address
 from daemon.settings import Place
 from mapping.problem import instead
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from connectors.consent import Attempt
     from daemon.login import Connected, Desk, Disconnected
 
-_PORT = 8079
 _LAST_PORT = 65_535
-_TIMEOUT_S = 300.0
 _LONGEST_LINE = 16_384
 
 
@@ -42,10 +43,10 @@ def connect(
             max=_LAST_PORT,
             help="The browser comes back to http://127.0.0.1:PORT/connect, which some platforms want to know beforehand.",
         ),
-    ] = _PORT,
+    ] = PORT,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds to wait for the browser.")
-    ] = _TIMEOUT_S,
+    ] = TIMEOUT_S,
     paste: Annotated[
         bool,
         typer.Option("--paste", help="The browser is on another machine: paste the address it ends up at."),
@@ -55,7 +56,8 @@ def connect(
     ] = False,
 ) -> None:
     """Let bookferry into an account in the browser; what the platform gives is sealed into the database."""
-    from daemon import logs, login, loop
+    from connectors.consent import ConsentError
+    from daemon import login, logs, loop
     from daemon.doors import DoorError
 
     here = _known(place(ctx, config), connection)
@@ -65,7 +67,7 @@ def connect(
             pass  # a database of another version is told before anybody is asked
     logs.configure("warning")
 
-    def show(attempt: Attempt) -> None:
+    def show(attempt: "Attempt") -> None:
         _show(here, connection, attempt, timeout=None if paste else timeout)
         if not (paste or no_browser) and sys.stdout.isatty():
             import webbrowser
@@ -83,7 +85,7 @@ def connect(
     except TimeoutError:
         raise Stop(
             f"no answer came within {timeout:g} seconds: begin again. If the page complained about the client or the"
-            f" address, see that {_address(port)} is a redirect address of that client."
+            f" address, see that {address(port)} is a redirect address of that client."
         ) from None
     except DoorError as error:
         raise Stop(str(error)) from None
@@ -126,11 +128,7 @@ def _secrets(settings: type[BaseModel]) -> dict[str, "FieldInfo"]:
     }
 
 
-def _address(port: int) -> str:
-    return f"http://127.0.0.1:{port}/connect"
-
-
-def _show(here: Place, name: str, attempt: Attempt, *, timeout: float | None) -> None:
+def _show(here: Place, name: str, attempt: "Attempt", *, timeout: float | None) -> None:
     say("Open this address in a browser, log in and agree:")
     say(f"\n  {attempt.url}\n")
     if getattr(here.config.connections[name], "client_id", None):
@@ -199,7 +197,7 @@ def disconnect(
     ] = False,
 ) -> None:
     """End a consent where the platform can, and forget all that is sealed for a connection. Its records stay."""
-    from daemon import logs, login, loop
+    from daemon import login, logs, loop
 
     here = _known(place(ctx, config), connection)
     with look(here.db):
