@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import socket
 
 import pytest
@@ -255,6 +256,18 @@ async def test_nothing_pasted(tmp_path):
     async with town(tmp_path) as at, command(at, "connect", "villa", "--paste") as ferry:
         assert await ferry.end("") == 1
         assert "no code in the answer" in ferry.out
+
+
+@pytest.mark.parametrize("more", [["--paste"], []])
+async def test_ctrl_c_ends_it_at_once(tmp_path, more):
+    async with town(tmp_path) as at, command(at, "connect", "villa", "--port", str(at.port), *more) as ferry:
+        await ferry.url()
+        ferry.process.send_signal(signal.SIGINT)
+        assert await ferry.process.wait() == 1
+        ferry.out += (await ferry.process.stdout.read()).decode()
+        assert "given up" in ferry.out
+        assert "Traceback" not in ferry.out
+        assert "Fatal" not in ferry.out
 
 
 @pytest.mark.parametrize("wanted", [True, False])

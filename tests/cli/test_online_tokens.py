@@ -25,7 +25,11 @@ async def looked(at, *words):
         code = await ferry.end()
     assert files(at) == before
     assert len(at.villa.calls("POST", NOWISTAY_TOKEN)) == asked
-    found = [row for row in json.loads("{" + ferry.out.partition("\n{")[2])["findings"] if row["connection"] == "villa"]
+    found = [
+        row
+        for row in json.loads("{" + ferry.out.partition("\n{")[2])["findings"]
+        if row["connection"] == "villa"
+    ]
     return code, found
 
 
