@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 PORT = 8079
 """A fixed one, so that the address can be registered with a platform that wants to know it beforehand."""
 PATH = "/connect"
-TIMEOUT_S = 300.0
+TIMEOUT_S = 300
 """How long a person may take, in seconds."""
 
 _GRACE_S = 2.0

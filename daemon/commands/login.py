@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from daemon.login import Connected, Desk, Disconnected
 
 _LAST_PORT = 65_535
+_LONGEST_S = 86_400
 _LONGEST_LINE = 16_384
 
 
@@ -45,7 +46,7 @@ def connect(
         ),
     ] = PORT,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0, help="Seconds to wait for the browser.")
+        int, typer.Option("--timeout", min=0, max=_LONGEST_S, help="Seconds to wait for the browser.")
     ] = TIMEOUT_S,
     paste: Annotated[
         bool,
@@ -72,7 +73,8 @@ def connect(
         if not (paste or no_browser) and sys.stdout.isatty():
             import webbrowser
 
-            webbrowser.open(attempt.url)
+            # Some browsers stay in the terminal, and the answer has to be taken meanwhile.
+            asyncio.get_running_loop().run_in_executor(None, webbrowser.open, attempt.url)
 
     async def work() -> login.Connected:
         async with login.desk(here, connection) as at:
@@ -84,7 +86,7 @@ def connect(
         raise Stop(str(error)) from None
     except TimeoutError:
         raise Stop(
-            f"no answer came within {timeout:g} seconds: begin again. If the page complained about the client or the"
+            f"no answer came within {timeout} seconds: begin again. If the page complained about the client or the"
             f" address, see that {address(port)} is a redirect address of that client."
         ) from None
     except DoorError as error:
@@ -128,7 +130,7 @@ def _secrets(settings: type[BaseModel]) -> dict[str, "FieldInfo"]:
     }
 
 
-def _show(here: Place, name: str, attempt: "Attempt", *, timeout: float | None) -> None:
+def _show(here: Place, name: str, attempt: "Attempt", *, timeout: int | None) -> None:
     say("Open this address in a browser, log in and agree:")
     say(f"\n  {attempt.url}\n")
     if getattr(here.config.connections[name], "client_id", None):
@@ -139,7 +141,7 @@ def _show(here: Place, name: str, attempt: "Attempt", *, timeout: float | None) 
         )
     else:
         say(
-            f"Waiting {timeout:g} seconds for it to come back to {attempt.redirect_uri}. No browser on this machine?"
+            f"Waiting {timeout} seconds for it to come back to {attempt.redirect_uri}. No browser on this machine?"
             f" Ctrl-C, then: bookferry connect {name} --paste"
         )
     sys.stdout.flush()
