@@ -30,12 +30,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from connectors.budget import EVERYTHING, Budget, Lane
 from connectors.call import Auth, Scopes, overall
 from connectors.consent import Consent
-from connectors.errors import NeedsHuman, PlatformError
+from connectors.errors import NeedsHuman, PlatformError, Unrenewed
 from connectors.http import Client
 from connectors.oauth import TokenStore
 from connectors.probe import Look, describe
@@ -66,6 +66,8 @@ class Surroundings:
     """How to wait between repetitions."""
     time_limit: float = 60.0
     """Seconds for one whole attempt of a request."""
+    keeps_tokens: bool = True
+    """Whether ``tokens`` outlives this look. Where not, a refresh token that is good for one use must not be used."""
 
     def client(
         self,
@@ -109,6 +111,18 @@ class Finding:
     ok: bool
     what: str
     remedy: str = ""
+
+    @classmethod
+    def of(cls, error: PlatformError) -> Self:
+        """What went wrong as a line. A token that must wait for its renewal is nothing wrong."""
+        if isinstance(error, Unrenewed):
+            return cls(ok=True, what=f"not tried out: {error.sentence}")
+        remedy = "try again later; check base_url if it stays so."
+        return cls(
+            ok=False,
+            what=error.sentence,
+            remedy=error.remedy if isinstance(error, NeedsHuman) else remedy,
+        )
 
 
 class Connector(ABC, Generic[S]):

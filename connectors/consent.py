@@ -46,6 +46,12 @@ class Consent:
     """The client that the configuration names."""
     lifetime: int | None = None
     """Seconds that an access token lives where the endpoint does not say."""
+    features: Mapping[str, str] = field(default_factory=dict)
+    """What does not work without a scope, by scope."""
+
+    def lost(self, token: Token | None) -> list[tuple[str, str]]:
+        """The scopes that were not granted, each with what there is not without it."""
+        return [(name, self.features.get(name, name)) for name in missing_scopes(token, self.scopes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class Registered:
 
     id: str
     secret: str | None = field(default=None, repr=False)
+    terms: str | None = None
+    """What it was registered for, where we did that: see ``terms_of``."""
 
     def form(self) -> dict[str, str]:
         """Its part of a form."""
@@ -61,17 +69,22 @@ class Registered:
 
     def sealed(self) -> Token:
         """As the token store keeps it, under ``client_name``: an id and a secret are a pair like a token's."""
-        return Token(self.id, None, self.secret)
+        return Token(self.id, None, self.secret, self.terms)
 
     @classmethod
     def opened(cls, kept: Token | None) -> Self | None:
         """The inverse of ``sealed``."""
-        return cls(kept.access, kept.refresh) if kept else None
+        return cls(kept.access, kept.refresh, kept.scope) if kept else None
 
 
 def client_name(connection: str) -> str:
     """Under which name the token store keeps the client that was registered for a connection."""
     return f"{connection}:client"
+
+
+def terms_of(consent: Consent, redirect_uri: str) -> str:
+    """What a client is registered for: for another address or other scopes another one is needed."""
+    return " ".join((redirect_uri, *sorted(consent.scopes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +225,9 @@ async def register(
     made, secret = said.get("client_id"), said.get("client_secret")
     if not isinstance(made, str) or not made:
         answer.unusable("no client_id")
-    return Registered(made, secret if isinstance(secret, str) and secret else None)
+    return Registered(
+        made, secret if isinstance(secret, str) and secret else None, terms_of(consent, redirect_uri)
+    )
 
 
 async def exchange(
@@ -228,7 +243,7 @@ async def exchange(
     }
     try:
         answer = await client.write("POST", consent.token, form=form, lane=Lane.HOOK)
-        token = token_of(answer, consent.lifetime, log_in=_BEGIN_AGAIN)
+        token = token_of(answer, consent.lifetime, log_in=_BEGIN_AGAIN, refresh_alone=True)
     except OutcomeUnknown:
         raise NeedsHuman("The answer to the exchange was lost.", remedy=_BEGIN_AGAIN) from None
     # "The granted scope may be narrower"; RFC 6749: left out means all that was asked for.

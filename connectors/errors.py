@@ -2,7 +2,8 @@
 
     PlatformError
     ├── TryLater          ask again, at `retry_at` if that is known
-    │   └── BadAnswer     an answer came, but not the promised one
+    │   ├── BadAnswer     an answer came, but not the promised one
+    │   └── Unrenewed     the access token has ended, and whoever only looks must not use up the login
     ├── Refused           final for this record: a human has to look at it
     │   └── Conflict      the target has such a record already: look, it may be ours
     ├── OutcomeUnknown    a write may have happened or not: look before sending it again
@@ -49,6 +50,10 @@ class TryLater(PlatformError):
 
 class BadAnswer(TryLater):
     """The answer is not what the platform's documents promise: a login page, half a JSON, too much of it."""
+
+
+class Unrenewed(TryLater):
+    """The access token has ended, and its renewal would use up a refresh token whose successor would not be kept."""
 
 
 class Refused(PlatformError):

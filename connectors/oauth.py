@@ -164,16 +164,26 @@ async def request_token(
     raise NeedsHuman("The answer to a token renewal was lost, and with it the old token.", remedy=log_in)
 
 
-def token_of(answer: Answer, lifetime: int | None = None, *, log_in: str = _LOG_IN) -> Token:
-    """Read what a token endpoint answered. Raises as `request_token`, or `OutcomeUnknown`."""
+def token_of(
+    answer: Answer, lifetime: int | None = None, *, log_in: str = _LOG_IN, refresh_alone: bool = False
+) -> Token:
+    """Read what a token endpoint answered. Raises as `request_token`, or `OutcomeUnknown`.
+
+    `refresh_alone`: a refresh token without an access token will do; the first use fetches one.
+    """
     if answer.status not in _OK:
         _refuse(answer, log_in)
     said = answer.json()
-    if not isinstance(said, dict) or not isinstance(access := said.get("access_token"), str):
+    if not isinstance(said, dict):
+        answer.unusable("no access token")
+    refresh, access = _text(said.get("refresh_token")), said.get("access_token")
+    if refresh_alone and refresh and access is None:
+        access = ""
+    if not isinstance(access, str):
         answer.unusable("no access token")
     seconds = _seconds(said.get("expires_in"), lifetime)
     expires_at = None if seconds is None else answer.asked_at + seconds * 1000
-    return Token(access, expires_at, _text(said.get("refresh_token")), _text(said.get("scope")))
+    return Token(access, expires_at, refresh, _text(said.get("scope")))
 
 
 def _refuse(answer: Answer, log_in: str) -> NoReturn:

@@ -202,7 +202,7 @@ def _messages(status: int) -> tuple[Message, Message]:
 
 @asynccontextmanager
 async def listening(
-    app: FastAPI,
+    app: ASGIApp,
     door: Door,
     *,
     label: str,
@@ -229,7 +229,7 @@ async def listening(
             await task
 
 
-def _settings(app: FastAPI, deadline: float, grace: float) -> uvicorn.Config:
+def _settings(app: ASGIApp, deadline: float, grace: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=partial(LimitedProtocol, deadline=deadline),  # type: ignore[arg-type]  # it is called, as a class would be

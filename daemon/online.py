@@ -1,4 +1,7 @@
-"""``check --online``: every connection tried out with GET and token requests; nothing is kept."""
+"""``check --online``: every connection tried out with GET and token requests; nothing is kept.
+
+So a refresh token that is good for one use is left alone: see ``Surroundings.keeps_tokens``.
+"""
 
 import time
 from collections.abc import AsyncIterator
@@ -8,7 +11,8 @@ from typing import Any
 import orjson
 
 from connectors.base import Connector, Finding, Surroundings, budget_of
-from connectors.errors import NeedsHuman, PlatformError
+from connectors.budget import Budget
+from connectors.errors import PlatformError
 from connectors.oauth import Token
 from connectors.registry import CONNECTORS
 from daemon.commands.common import look
@@ -58,12 +62,16 @@ async def connected(place: Place, name: str) -> AsyncIterator[Connector[Any]]:
     """One connection by itself, for looks that keep nothing."""
     settings = place.config.connections[name]
     made = CONNECTORS[settings.platform]
-    around = Surroundings(budget_of(made.platform, settings), PassingTokens(_sealed(place)), time.time)
+    around = _around(budget_of(made.platform, settings), PassingTokens(_sealed(place)))
     connector = made(name, settings, around)
     try:
         yield connector
     finally:
         await connector.aclose()
+
+
+def _around(budget: Budget, store: PassingTokens) -> Surroundings:
+    return Surroundings(budget, store, time.time, keeps_tokens=False)
 
 
 async def try_out(place: Place) -> list[dict[str, Any]]:
@@ -73,17 +81,11 @@ async def try_out(place: Place) -> list[dict[str, Any]]:
     for name, settings in place.config.connections.items():
         made = CONNECTORS[settings.platform]
         budget = budget_of(made.platform, settings)
-        connector = made(name, settings, Surroundings(budget, store, time.time))
+        connector = made(name, settings, _around(budget, store))
         try:
             findings = await connector.check()
-        except NeedsHuman as error:
-            findings = [Finding(ok=False, what=error.sentence, remedy=error.remedy)]
         except PlatformError as error:
-            findings = [
-                Finding(
-                    ok=False, what=error.sentence, remedy="try again later; check base_url if it stays so."
-                )
-            ]
+            findings = [Finding.of(error)]
         finally:
             await connector.aclose()
         rows += [

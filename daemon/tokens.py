@@ -1,14 +1,15 @@
 """The store's sealed tokens, as connectors want them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, TypeVar
 
 import orjson
 
 from connectors.oauth import Token
 from state import tokens
-from state.database import Database
+from state.database import Tx
 from state.tokens import Box
 
 _LEASE_MS = 90_000
@@ -16,10 +17,23 @@ _LEASE_MS = 90_000
 _ASK_AGAIN_S = 0.2
 
 
+T = TypeVar("T")
+
+
+class Store(Protocol):
+    """What holds the tokens: a ``Database``, or what stands beside one."""
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        """Look at what was committed last."""
+
+    async def transaction(self, fn: Callable[[Tx], T], label: str = "") -> T:
+        """Change it; on disk once this returns."""
+
+
 class SealedTokens:
     """Implements ``connectors.oauth.TokenStore`` over the store."""
 
-    def __init__(self, db: Database, box: Box, holder: str, now: Callable[[], float]) -> None:
+    def __init__(self, db: Store, box: Box, holder: str, now: Callable[[], float]) -> None:
         self._db, self._box, self._holder, self._now = db, box, holder, now
 
     async def get(self, name: str) -> Token | None:
@@ -29,16 +43,21 @@ class SealedTokens:
 
     async def put(self, name: str, token: Token) -> None:
         """On disk once this returns."""
-        plain = orjson.dumps(
-            {
-                "access": token.access,
-                "expires_at": token.expires_at,
-                "refresh": token.refresh,
-                "scope": token.scope,
-            }
-        )
-        await self._db.transaction(
-            lambda tx: tokens.put(tx, self._box, name, plain, expires_at=token.expires_at), "token.put"
+        await self.put_all({name: token})
+
+    async def put_all(self, new: Mapping[str, Token]) -> None:
+        """All of them or none, in this order."""
+
+        def put(tx: Tx) -> None:
+            for name, token in new.items():
+                tokens.put(tx, self._box, name, _plain(token), expires_at=token.expires_at)
+
+        await self._db.transaction(put, "token.put")
+
+    async def forget(self, names: Sequence[str]) -> int:
+        """Gives how many there were."""
+        return await self._db.transaction(
+            lambda tx: sum(tokens.forget(tx, name) for name in names), "token.forget"
         )
 
     def lease(self, name: str) -> AbstractAsyncContextManager[object]:
@@ -57,3 +76,14 @@ class SealedTokens:
     def _take(self, name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a closure for the writer
         now = int(self._now() * 1000)
         return lambda tx: tokens.take_lease(tx, name, self._holder, now=now, until=now + _LEASE_MS)
+
+
+def _plain(token: Token) -> bytes:
+    return orjson.dumps(
+        {
+            "access": token.access,
+            "expires_at": token.expires_at,
+            "refresh": token.refresh,
+            "scope": token.scope,
+        }
+    )

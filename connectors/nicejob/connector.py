@@ -56,8 +56,7 @@ class NiceJob(Connector[NiceJobSettings]):
         origin = settings.base_url or PLATFORM.origin
         # Tokens are asked for without credentials in the header, and never wait behind a long poll.
         self._login = around.client(origin, budget=Budget(_LOGIN_BUDGET, now=around.now, sleep=around.sleep))
-        seed = hashlib.blake2b(settings.refresh_token.get_secret_value().encode(), digest_size=6).hexdigest()
-        self._token_name = f"{name}:access:{seed}"
+        self._token_name = f"{name}:access:{_seed(settings) or 'connected'}"
         self._http = around.client(
             f"{origin}/v2",
             auth=OAuth(self._token_name, around.tokens, self._grant, clock=around.now),
@@ -66,9 +65,7 @@ class NiceJob(Connector[NiceJobSettings]):
 
     @classmethod
     def credential(cls, settings: NiceJobSettings) -> str:
-        company = hashlib.blake2b(
-            settings.refresh_token.get_secret_value().encode(), digest_size=6
-        ).hexdigest()
+        company = _seed(settings) or settings.company_id or "connected"
         return f"nicejob:{settings.base_url or PLATFORM.origin}:{settings.client_id}:{company}"
 
     @classmethod
@@ -183,18 +180,12 @@ class NiceJob(Connector[NiceJobSettings]):
                 return rows
             cursor = following
 
-    async def revoke(self) -> None:
-        """End the company's consent: "refresh tokens may (and should) be revoked"."""
-        form = {
-            "token": self.settings.refresh_token.get_secret_value(),
-            "token_type_hint": "refresh_token",
-            "client_id": self.settings.client_id,
-            "client_secret": self.settings.client_secret.get_secret_value(),
-        }
-        (await self._login.write("POST", "/oauth/revoke", form=form)).check()
-
     async def _grant(self, old: Token | None) -> Token:
-        refresh = old.refresh if old and old.refresh else self.settings.refresh_token.get_secret_value()
+        given = self.settings.refresh_token
+        refresh = (old and old.refresh) or (given and given.get_secret_value())
+        remedy = f"bookferry connect {self.name}"
+        if not refresh:
+            raise NeedsHuman("Nobody has let us into this account yet.", remedy=remedy)
         form = {
             "grant_type": "refresh_token",
             "refresh_token": refresh,
@@ -202,7 +193,7 @@ class NiceJob(Connector[NiceJobSettings]):
             "client_secret": self.settings.client_secret.get_secret_value(),
         }
         # Refresh tokens do not expire and are not used up: a lost answer may be asked for again.
-        return await request_token(self._login, "/oauth/token", form, lifetime=_ACCESS_TOKEN_S)
+        return await request_token(self._login, "/oauth/token", form, lifetime=_ACCESS_TOKEN_S, log_in=remedy)
 
     async def _tags(self, write: Write, path: str) -> list[str]:
         row = _data(await self._http.read(path=path, lane=Lane.PUSH))
@@ -229,6 +220,14 @@ class NiceJob(Connector[NiceJobSettings]):
             return observation(kind, row, words.TRANSLATE[kind], answer.asked_at, via)
         except UNREADABLE:
             answer.unusable(f"a {kind.one} that cannot be understood")
+
+
+def _seed(settings: NiceJobSettings) -> str | None:
+    """What names a refresh token of the YAML without telling it: another one begins another row."""
+    given = settings.refresh_token
+    if given is None:
+        return None
+    return hashlib.blake2b(given.get_secret_value().encode(), digest_size=6).hexdigest()
 
 
 def _understood(kind: Kind, rows: list[Any], answer: Answer) -> list[Observation]:

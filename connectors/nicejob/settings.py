@@ -13,8 +13,9 @@ class NiceJobSettings(ConnectionSettings):
     platform: Literal["nicejob"]
     client_id: str = Field(min_length=1, description="Client id of the developer account.")
     client_secret: SecretStr = Field(description="Client secret of the developer account.")
-    refresh_token: SecretStr = Field(
-        description="Refresh token of the company's consent. It does not expire."
+    refresh_token: SecretStr | None = Field(
+        default=None,
+        description="Refresh token of the company's consent, which does not expire; default: what `connect` keeps sealed.",
     )
     company_id: str | None = Field(
         default=None,

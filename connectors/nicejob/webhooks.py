@@ -33,9 +33,9 @@ class Webhooks:
     def __init__(self, settings: NiceJobSettings, around: Surroundings, login: Client, origin: str) -> None:
         self._settings = settings
         self._login = login
-        name = f"nicejob:{settings.client_id}:developer"
+        self.token_name = f"nicejob:{settings.client_id}:developer"
         self._http = around.client(
-            f"{origin}/v2", auth=OAuth(name, around.tokens, self._grant, clock=around.now)
+            f"{origin}/v2", auth=OAuth(self.token_name, around.tokens, self._grant, clock=around.now)
         )
 
     async def _grant(self, _old: Token | None) -> Token:

@@ -10,7 +10,7 @@ from connectors.base import Connector, Finding, Surroundings
 from connectors.budget import Lane
 from connectors.call import segment
 from connectors.consent import Consent
-from connectors.errors import BadAnswer, Refused
+from connectors.errors import BadAnswer, NeedsHuman, Refused, Unrenewed
 from connectors.nowistay import hooks, paging
 from connectors.nowistay import translate as words
 from connectors.nowistay.answers import check, listed, route_scopes, whole
@@ -170,7 +170,11 @@ class Nowistay(Connector[NowistaySettings]):
         return hooks.read(body, named, understand if told else None, received_at, self._clock_offset)
 
     async def check(self) -> list[Finding]:
-        findings = [*await super().check(), *await self._login.check()]
+        try:
+            findings = await super().check()
+        except (NeedsHuman, Unrenewed) as error:  # most likely a scope is missing, which is said too
+            return [Finding.of(error), *await self._login.check()]
+        findings += await self._login.check()
         if not set(self._places) - self._lost:
             findings.append(
                 Finding(

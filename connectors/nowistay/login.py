@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from connectors.base import Finding, Surroundings
-from connectors.consent import Consent, Registered, client_name, missing_scopes
-from connectors.errors import NeedsHuman, PlatformError, TryLater
+from connectors.consent import Consent, Registered, client_name
+from connectors.errors import NeedsHuman, PlatformError, TryLater, Unrenewed
 from connectors.nowistay.answers import FEATURES, oauth_scope
 from connectors.nowistay.platform import PLATFORM
 from connectors.nowistay.settings import NowistaySettings
-from connectors.oauth import SETTLED, OAuth, Token, request_token
+from connectors.oauth import AHEAD, SETTLED, OAuth, Token, request_token
 
 LIFETIME_S = 3600
 """The access token is valid for `expires_in` seconds, "one hour by default"."""
@@ -29,6 +29,7 @@ def consent(settings: NowistaySettings) -> Consent:
         metadata="/.well-known/oauth-authorization-server/public-api",
         client=Registered(settings.client_id, secret) if settings.client_id else None,
         lifetime=LIFETIME_S,
+        features=FEATURES,
     )
 
 
@@ -68,14 +69,16 @@ class Login:
         return [
             Finding(
                 ok=False,
-                what=f"the scope {scope} was not granted: without it there is no {FEATURES.get(scope, scope)}",
+                what=f"the scope {scope} was not granted: without it there is no {feature}",
                 remedy=f"{self.remedy} (or leave it out of `scopes`)",
             )
-            for scope in missing_scopes(token, self._settings.wanted)
+            for scope, feature in self._consent.lost(token)
         ]
 
     async def _grant(self, old: Token | None) -> Token:
         refresh = self._refresh_of(old)
+        if not self._around.keeps_tokens:
+            raise self._not_now(old)
         if old and self._unsaved and self._unsaved[1].access == old.access:
             self._unsaved = None  # it did reach the disk
         if self._unsaved and self._unsaved[0] == refresh:
@@ -115,6 +118,18 @@ class Login:
         new = replace(new, scope=new.scope or old.scope, refresh=new.refresh or old.refresh)
         self._unsaved = (self._unsaved[0] if old.access and self._unsaved else old.refresh or "", new)
         return new
+
+    def _not_now(self, old: Token | None) -> PlatformError:
+        """Why a look goes on without a renewal: the new refresh token would be lost, and the old one be used up."""
+        if old and (old.expires_at or 0) > self._around.now() * 1000 + AHEAD:
+            return NeedsHuman(
+                "The access token was refused before its end: the permission may have been withdrawn.",
+                remedy="`bookferry sync` renews it if that is possible, and says what to do if not.",
+            )
+        what = "its access token has expired" if old else "no access token is kept yet"
+        return Unrenewed(
+            f"{what}. The next sync renews it; a look must not, as that uses up the refresh token."
+        )
 
     def _not_too_often(self, now: float) -> None:
         """At most one renewal in 30 seconds: tasks that wait in line would otherwise repeat a failing one at once."""

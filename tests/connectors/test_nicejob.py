@@ -10,6 +10,7 @@ import pytest
 from connectors.errors import BadAnswer, Conflict, NeedsHuman, Refused
 from connectors.nicejob.connector import NiceJob
 from connectors.nicejob.hooks import entity_of, verify
+from connectors.oauth import Token
 from mapping.capability import Act
 from mapping.model import Kind
 from mapping.wish import Write
@@ -175,7 +176,7 @@ async def test_withdrawn_consent_needs_a_human():
         box.advance(60)
         box.revoke_company()
         error = await raised(connector.pull(PEOPLE, None), NeedsHuman)
-        assert "log in" in error.remedy
+        assert error.remedy == "bookferry connect mine"
 
 
 @pytest.mark.parametrize("rotating", [False, True])
@@ -195,10 +196,36 @@ async def test_a_wrong_client_secret_names_the_remedy():
         assert "client_secret" in (await raised(connector.account(), NeedsHuman)).remedy
 
 
-async def test_revoking_ends_the_consent():
-    async with nicejob() as (box, connector):
-        await connector.revoke()
-        assert box.refresh_tokens == {}
+async def test_without_a_token_a_human_has_to_connect():
+    async with nicejob(more={"refresh_token": None}) as (box, connector):
+        assert connector.token_name == "mine:access:connected"
+        error = await raised(connector.account(), NeedsHuman)
+        assert error.remedy == "bookferry connect mine"
+        assert not box.requests
+
+
+async def test_a_token_that_connect_put_there_is_used_and_kept():
+    tokens = MemoryTokens()
+    async with nicejob(more={"refresh_token": None}, tokens=tokens) as (box, connector):
+        await raised(connector.account(), NeedsHuman)
+        await tokens.put(connector.token_name, Token("", None, its.SECRETS[1]))
+        assert (await connector.account()).name == "Parnell Nails"
+        assert tokens.kept[connector.token_name].refresh == its.SECRETS[1]
+        box.expire_tokens()
+        box.advance(60)
+        await connector.account()
+        assert tokens.kept[connector.token_name].refresh == its.SECRETS[1]
+
+
+@pytest.mark.parametrize("in_yaml", [True, False])
+async def test_a_withdrawn_consent_needs_a_human(in_yaml):
+    tokens = MemoryTokens()
+    async with nicejob(more={} if in_yaml else {"refresh_token": None}, tokens=tokens) as (box, connector):
+        await tokens.put(connector.token_name, Token("", None, its.SECRETS[1]))
+        await connector.account()
+        box.advance(60)
+        box.revoke_company()
+        assert (await raised(connector.account(), NeedsHuman)).remedy == "bookferry connect mine"
 
 
 @pytest.mark.parametrize(("paging", "shown"), [("cursor", 45), ("none", 20), ("ignored", 40)])
