@@ -10,13 +10,24 @@ from mapping.model import Kind
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/connectors.md"
 SUITE = ROOT / "tests/contract/test_contract.py"
-NONE = "–"
+NONE = "\N{EN DASH}"
 ACTS = (Act.CREATE, Act.UPDATE, Act.COMPLETE, Act.CANCEL)
-HEAD = ("kind", "platform", "read", "create", "update", "complete", "cancel", "person", "our mark", "required")
+HEAD = (
+    "kind",
+    "platform",
+    "read",
+    "create",
+    "update",
+    "complete",
+    "cancel",
+    "person",
+    "our mark",
+    "required",
+)
 
 
 def table() -> str:
-    """What can go where: kinds × platforms."""
+    """What can go where: kinds by platforms."""
     rows = [HEAD, tuple("---" for _ in HEAD)]
     rows += [
         _row(kind, platform, platform.kinds[kind])
@@ -51,6 +62,19 @@ def _act(spec: KindSpec, act: Act) -> str:
     if act is Act.CANCEL and spec.cancel_leaves_open:
         return f"tag, {spec.acts[act].value}"
     return spec.acts[act].value if act in spec.acts else NONE
+
+
+def fields() -> str:
+    """What ``set`` takes: the platform's own words, and the common model's where they are others."""
+    return "\n".join(
+        f"- {platform.title} {kind.value}: "
+        + ", ".join(
+            f"`{word}`" + ("" if word == name else f" ({name})") for word, name in spec.writes.items()
+        )
+        for kind in Kind
+        for platform in PLATFORMS.values()
+        if (spec := platform.kinds.get(kind)) and spec.writes
+    )
 
 
 def reasons() -> str:
@@ -88,7 +112,13 @@ def promises() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"table": table, "reasons": reasons, "assumptions": assumptions, "promises": promises}
+PARTS = {
+    "table": table,
+    "fields": fields,
+    "reasons": reasons,
+    "assumptions": assumptions,
+    "promises": promises,
+}
 
 
 def renewed(page: str) -> str:

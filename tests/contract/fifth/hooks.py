@@ -28,7 +28,8 @@ def verify(header: str, body: bytes, secrets: tuple[str, ...], now: float) -> No
     if found is None:
         raise Unverified("the signature header is missing or malformed", why="malformed")
     moment = int(found[1])
-    if not any([hmac.compare_digest(sign(secret, moment, body), header) for secret in secrets]):
+    matches = [hmac.compare_digest(sign(secret, moment, body), header) for secret in secrets]
+    if not any(matches):
         raise Unverified("the signature fits none of this connection's secrets", why="signature")
     if abs(now - moment) > HOOK_TOLERANCE_S:
         raise Unverified("the signature is too old or from the future", why="stale")
