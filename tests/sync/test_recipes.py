@@ -8,7 +8,9 @@ import pytest
 from town import EXAMPLES, loaded, recipe, town
 
 from connectors.sandbox import iso
+from daemon.forecast import plan
 from daemon.passes import sync
+from state.database import reading
 
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 STAY = {
@@ -37,6 +39,12 @@ def test_a_recipe_is_right_as_it_stands_and_says_what_it_does(name):
 def test_every_recipe_is_run_below():
     here = Path(__file__).read_text()
     assert [name for name in NAMES if f'"{name}"' not in here] == []
+
+
+async def foreseen(on):
+    async with on.app() as app:
+        with reading(on.folder / "bookferry.db") as tx:
+            return [(line.outcome, line.why) for line in plan(app.world, tx, app.ms()).lines]
 
 
 def visit(on, slug=None, hours=2, number=1):
@@ -97,6 +105,7 @@ async def test_a_guest_is_asked_when_they_have_left_and_not_before(tmp_path):
         on.villa.add_booking(**STAY)
         off = on.villa.add_booking(**STAY | {"guestName": "Tom", "guestEmail": "tom@example.com"})
         await on.pass_()
+        assert await foreseen(on) == [("later", f"not before {CHECK_OUT}")] * 2
         on.later(days=5, hours=5, minutes=30)
         assert on.villa.stamp() < CHECK_OUT
         on.villa.cancel_booking(off)

@@ -432,3 +432,26 @@ class TestOwnFields:
         assert self.change(there, pair=Pair("back", agreed=agreed)) == {"stars": "5"}
         there = {"parameters": {"stars": "3", "theirs": "y"}}
         assert isinstance(self.change(there, pair=Pair("back", agreed=agreed)), Stuck)
+
+
+class TestMarksInNotes:
+    """Where a mark has to stand in the notes, it stays with the record that it marks."""
+
+    MARKED = "second floor bookferry-abcdefghijklmnop"
+
+    def test_a_mark_is_not_carried_on(self):
+        made = step(wanted(a_case(ALLOW, target="other.bookings", notes=self.MARKED)), spec=SLOTS)
+        assert isinstance(made, Write)
+        assert made.fields["notes"] == "second floor"
+
+    def test_a_mark_makes_no_difference(self):
+        held = {**BOOKING, "notes": self.MARKED}
+        assert isinstance(step(wanted(a_case(ALLOW, target="other.bookings")), held, spec=SLOTS), Settled)
+
+    def test_what_only_looks_like_one_stays(self):
+        made = step(wanted(a_case(ALLOW, target="other.bookings", notes="by bookferry-boat")), spec=SLOTS)
+        assert made.fields["notes"] == "by bookferry-boat"
+
+    def test_what_the_route_back_left_may_show_too_little_for_an_expression(self):
+        case = a_case("set: {name: 'lower(booking.title)'}", as_left={"status": "confirmed"})
+        assert wanted(case).untouched == ()
