@@ -6,6 +6,8 @@ import pytest
 
 from tests.bench import hooks, idle, kit, many, pull, through
 
+pytestmark = pytest.mark.speaks
+
 
 def _sizes(rows: list[kit.Row]) -> None:
     assert rows

@@ -131,6 +131,7 @@ async def test_an_unknown_status_is_neither_dropped_nor_guessed():
         assert (seen.fields.status, seen.fields.status_word) == ("unknown", "waitlisted")
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize(("source", "path"), [("admin", "/appointments"), ("online", "/book")])
 async def test_both_doors_choose_who_is_free_and_carry_the_mark(source, path):
     async with bookatu(source=source) as (box, connector):
@@ -145,12 +146,14 @@ async def test_both_doors_choose_who_is_free_and_carry_the_mark(source, path):
         assert made.fields.status == "confirmed"
 
 
+@pytest.mark.speaks
 async def test_a_deposit_leaves_it_pending():
     async with bookatu() as (_, connector):
         made = await connector.write(create(service=BRIDAL))
         assert made.fields.status == "pending"
 
 
+@pytest.mark.speaks
 async def test_the_mark_survives_long_notes():
     async with bookatu() as (box, connector):
         made = await connector.write(create(notes="x" * 900))
@@ -159,6 +162,7 @@ async def test_the_mark_survives_long_notes():
         assert notes.endswith(f" {MARK}")
 
 
+@pytest.mark.speaks
 async def test_a_service_is_found_by_its_name_unless_two_share_it():
     async with bookatu() as (box, connector):
         made = await connector.write(create(without=["service"], title="Express Polish"))
@@ -170,6 +174,7 @@ async def test_a_service_is_found_by_its_name_unless_two_share_it():
         await raised(connector.write(create(without=["service"], title="Massage")), Refused)
 
 
+@pytest.mark.speaks
 async def test_a_taken_place_is_a_conflict_and_never_sent_twice():
     async with bookatu() as (box, connector):
         await connector.write(create(staff=ANNA))
@@ -179,6 +184,7 @@ async def test_a_taken_place_is_a_conflict_and_never_sent_twice():
         assert MARK in found.fields.notes
 
 
+@pytest.mark.speaks
 async def test_online_refuses_when_nobody_is_free_and_admin_does_not():
     async with bookatu(source="online") as (box, connector):
         error = await raised(connector.write(create(starts=SUNDAY)), Refused)
@@ -216,6 +222,7 @@ async def test_a_name_that_does_not_fit_is_refused_before_it_is_sent():
         assert not box.calls("POST")
 
 
+@pytest.mark.speaks
 async def test_cancelling_is_idempotent():
     async with bookatu() as (box, connector):
         made = await connector.write(create(staff=ANNA))

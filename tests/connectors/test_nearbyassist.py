@@ -297,6 +297,7 @@ SET_RIGHT = {
 }
 
 
+@pytest.mark.speaks
 async def test_every_assumed_word_can_be_set_right():
     box = {
         "rename": RENAMED,
@@ -384,6 +385,7 @@ async def test_a_revoked_key_needs_a_human():
 # Writes.
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize("bare", [False, True], ids=["wrapped", "bare"])
 async def test_a_booking_is_made_changed_and_cancelled(bare):
     async with nearby(bare=bare) as (box, connector):
@@ -406,6 +408,7 @@ async def test_a_booking_is_made_changed_and_cancelled(bare):
         assert [message["kind"] for message in box.messages_to_guests] == kinds
 
 
+@pytest.mark.speaks
 async def test_one_name_is_never_split():
     async with nearby() as (box, connector):
         write = its.write(box, BOOKINGS, Act.CREATE)
@@ -425,6 +428,7 @@ async def test_a_refusal_is_final_and_names_the_fields(status):
         assert len(box.calls("POST", BOOKINGS_PATH)) == 1
 
 
+@pytest.mark.speaks
 async def test_a_taken_slot_is_a_conflict():
     async with nearby() as (box, connector):
         box.create_booking(OPENING, its.guest(box), staff_id=ANNA)
@@ -432,6 +436,7 @@ async def test_a_taken_slot_is_a_conflict():
         await connector.write(its.write(box, BOOKINGS, Act.CREATE, staff=TAMA))
 
 
+@pytest.mark.speaks
 async def test_a_slot_taken_by_our_own_lost_write_is_adopted():
     async with nearby() as (box, connector):
         its.seed(box, BOOKINGS, 230)

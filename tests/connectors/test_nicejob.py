@@ -92,6 +92,7 @@ async def test_a_silent_creation_of_a_finished_visit():
         assert box.enrolments == []
 
 
+@pytest.mark.speaks
 async def test_a_loud_completion_enrols_once_and_leaves_tags_alone():
     async with nicejob() as (box, connector):
         write = its.write(box, BOOKINGS, Act.COMPLETE, loud=True)

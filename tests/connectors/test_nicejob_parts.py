@@ -65,6 +65,7 @@ async def test_a_visit_that_shows_little_is_read_as_little():
             assert (await connector.fetch(VISITS, ref)).fields.fields() == fields
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize("act", [Act.UPDATE, Act.COMPLETE])
 async def test_foreign_tags_of_a_visit_stay(act):
     async with nicejob() as (box, connector):
@@ -81,6 +82,7 @@ async def test_no_visit_is_completed_silently_whatever_the_write_is_called(act):
         assert box.enrolments == []
 
 
+@pytest.mark.speaks
 async def test_a_loud_completion_of_a_visit_sends_no_tag():
     async with nicejob() as (box, connector):
         await connector.write(its.write(box, VISITS, Act.COMPLETE, loud=True))
@@ -112,6 +114,7 @@ async def test_a_visit_without_its_booking_is_refused():
         assert "Booking not found" in (await raised(connector.write(write), Refused)).sentence
 
 
+@pytest.mark.speaks
 async def test_an_enrolment_goes_to_the_campaign_that_is_named_or_to_the_default():
     async with nicejob() as (box, connector):
         campaign = next(iter(box.company().tables["campaigns"].rows))
@@ -125,6 +128,7 @@ async def test_an_enrolment_goes_to_the_campaign_that_is_named_or_to_the_default
         assert [row["cause"] for row in box.enrolments] == ["direct", "direct"]
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize("said", [None, "Person is already enrolled: exists, duplicate"])
 async def test_whom_a_campaign_does_not_take_again_is_refused_with_their_sentence_and_is_no_conflict(said):
     async with nicejob() as (box, connector):
@@ -157,6 +161,7 @@ async def test_a_missing_scope_is_named():
         assert "`enrollments`" in (await raised(connector.write(enrol(box)), NeedsHuman)).remedy
 
 
+@pytest.mark.speaks
 async def test_nobody_can_look_an_enrolment_up():
     async with nicejob() as (box, connector):
         write = enrol(box)

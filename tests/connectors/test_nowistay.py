@@ -201,6 +201,7 @@ async def test_an_assumed_path_that_is_wrong_names_its_setting():
 # Writing bookings.
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize("loud", [False, True])
 async def test_silence_is_always_spelt_out(loud):
     async with nowistay() as (box, connector):

@@ -21,6 +21,8 @@ from mapping.identity import marks_in
 from tests.contract.enrolled import CONNECTORS
 from tests.contract.surround import connected, everything, raised, walk
 
+pytestmark = pytest.mark.speaks
+
 HERE = Path(__file__).parent
 
 

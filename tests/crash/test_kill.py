@@ -166,6 +166,7 @@ def normal(met):
     return [(point, draw.randint(1, (met[point] + 1) // 2)) for point in [*edges, *others]]
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize("shard", range(SHARDS))
 async def test_a_kill_at_a_named_point_loses_and_doubles_nothing(tmp_path, shard):
     chosen = normal(await points(tmp_path / "met"))
@@ -173,6 +174,7 @@ async def test_a_kill_at_a_named_point_loses_and_doubles_nothing(tmp_path, shard
     await all_killed(tmp_path, chosen[shard::SHARDS])
 
 
+@pytest.mark.speaks
 @pytest.mark.campaign
 @pytest.mark.timeout(1800)
 async def test_a_kill_at_every_point_loses_and_doubles_nothing(tmp_path):

@@ -9,6 +9,8 @@ from bookatu_shop import ANNA, GEL, NOW, OPENING, TAMA, bookatu, listed, problem
 
 from connectors.bookatu.sandbox import BookatuSandbox
 
+pytestmark = pytest.mark.speaks
+
 # Who may ask.
 
 

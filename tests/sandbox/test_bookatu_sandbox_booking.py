@@ -7,6 +7,8 @@ from bookatu_shop import ANNA, BRIDAL, EXPRESS, GEL, OPENING, TAMA, bookatu, lis
 
 from connectors.sandbox import instant, iso
 
+pytestmark = pytest.mark.speaks
+
 # Booking.
 
 

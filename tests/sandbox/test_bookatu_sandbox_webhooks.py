@@ -12,6 +12,8 @@ from bookatu_shop import ANNA, BRIDAL, GEL, OPENING, TAMA, wish, with_hook
 from connectors.bookatu.sandbox import BookatuSandbox
 from connectors.sandbox import instant
 
+pytestmark = pytest.mark.speaks
+
 
 async def test_the_four_events_and_their_payloads():
     async with with_hook() as (box, _client, receiver, _):

@@ -5,6 +5,8 @@ from nearby_shop import ANNA, BOOKINGS, GEL, NOW, OPENING, REVIEWS, TAMA, listed
 
 from connectors.nearbyassist.sandbox import NearbyAssistSandbox
 
+pytestmark = pytest.mark.speaks
+
 # Access.
 
 

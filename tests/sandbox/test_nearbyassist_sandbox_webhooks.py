@@ -9,6 +9,8 @@ from nearby_shop import ANNA, BOOKINGS, OPENING, wish, with_hook
 
 from connectors.nearbyassist.sandbox import NearbyAssistSandbox
 
+pytestmark = pytest.mark.speaks
+
 
 def events(receiver):
     return [(body["event"], body["data"]["id"]) for body in map(json.loads, receiver.texts())]

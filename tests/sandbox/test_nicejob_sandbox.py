@@ -7,6 +7,8 @@ from nicejob_account import access, add, data, nicejob, refused
 
 from connectors.sandbox import instant
 
+pytestmark = pytest.mark.speaks
+
 # Reading.
 
 

@@ -12,6 +12,8 @@ from nicejob_account import CLIENT, access, add, data, developer, nicejob, with_
 
 from connectors.nicejob.sandbox import NiceJobSandbox
 
+pytestmark = pytest.mark.speaks
+
 # OAuth2.
 
 

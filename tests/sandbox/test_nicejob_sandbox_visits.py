@@ -3,6 +3,8 @@
 import pytest
 from nicejob_account import add, data, nicejob, refused
 
+pytestmark = pytest.mark.speaks
+
 VISIT = [
     "id",
     "amount",

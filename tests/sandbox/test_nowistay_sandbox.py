@@ -3,6 +3,8 @@
 import pytest
 from nowistay_host import V1, nowistay, refused
 
+pytestmark = pytest.mark.speaks
+
 
 async def test_properties_in_the_documented_envelope():
     async with nowistay() as (_, client):

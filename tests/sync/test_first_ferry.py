@@ -77,6 +77,7 @@ async def test_an_edit_and_a_cancellation_travel(tmp_path):
         assert port.reviews.enrolments == []
 
 
+@pytest.mark.speaks
 async def test_a_completed_visit_asks_once_for_a_review(tmp_path):
     async with harbour(tmp_path) as port:
         await port.pass_()

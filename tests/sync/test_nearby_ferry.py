@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
+import pytest
 
 from connectors.nearbyassist.sandbox import NearbyAssistSandbox
 from connectors.nicejob.sandbox import NiceJobSandbox
@@ -94,6 +95,7 @@ async def test_history_stays_and_a_new_booking_brings_its_customer(tmp_path):
         assert (again["writes"], again["changes"]) == (0, 0)
 
 
+@pytest.mark.speaks
 async def test_a_completed_visit_asks_for_one_review_and_a_cancelled_one_for_none(tmp_path):
     async with market(tmp_path) as port:
         await port.pass_()

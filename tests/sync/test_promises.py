@@ -29,6 +29,7 @@ async def parked(port):
         return await app.db.read(lambda tx: outbox.in_state(tx, "parked"))
 
 
+@pytest.mark.speaks
 async def test_a_first_poll_writes_nothing_and_then_only_what_changes_travels(tmp_path):
     async with harbour(tmp_path) as port:
         port.salon.seed(people=300, bookings=150)

@@ -55,6 +55,7 @@ def visit(on, slug=None, hours=2, number=1):
     return on.salon.create_appointment(service, when, guest, slug=slug)
 
 
+@pytest.mark.speaks
 async def test_a_completed_visit_asks_for_one_review(tmp_path):
     async with town(tmp_path, "bookatu-to-nicejob-reviews.yaml") as on:
         on.salon.seed(people=5, bookings=5, history=5)
@@ -74,6 +75,7 @@ async def test_a_completed_visit_asks_for_one_review(tmp_path):
         await on.quiet()
 
 
+@pytest.mark.speaks
 async def test_both_calendars_show_one_booking_each_and_a_cancellation_travels(tmp_path):
     async with town(tmp_path, "nearbyassist-and-bookatu-two-way.yaml") as on:
         on.market.add_service("Gel Manicure")
@@ -98,6 +100,7 @@ async def test_both_calendars_show_one_booking_each_and_a_cancellation_travels(t
         await on.quiet()
 
 
+@pytest.mark.speaks
 async def test_a_guest_is_asked_when_they_have_left_and_not_before(tmp_path):
     async with town(tmp_path, "nowistay-to-nicejob-after-departure.yaml") as on:
         on.villa.seed(bookings=5)
@@ -138,6 +141,7 @@ async def test_each_stay_gets_one_cleaning_that_moves_with_it(tmp_path):
         await on.quiet()
 
 
+@pytest.mark.speaks
 async def test_the_stars_of_a_review_stand_at_the_stay(tmp_path):
     async with town(tmp_path, "nicejob-reviews-to-nowistay.yaml") as on:
         await on.armed()
@@ -154,6 +158,7 @@ async def test_the_stars_of_a_review_stand_at_the_stay(tmp_path):
         await on.quiet()
 
 
+@pytest.mark.speaks
 async def test_each_of_twenty_companies_asks_its_own_guests_only(tmp_path):
     async with town(tmp_path, "agency-twenty-companies.yaml") as on:
         await on.armed()
@@ -172,6 +177,7 @@ async def test_each_of_twenty_companies_asks_its_own_guests_only(tmp_path):
 MOVES = "on_reschedule: cancel_and_create"
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize("emulated", [False, True])
 async def test_a_booking_moved_on_the_marketplace_waits_for_a_human_unless_the_recipe_says_more(
     tmp_path, emulated

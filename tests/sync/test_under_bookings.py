@@ -156,6 +156,7 @@ async def test_a_silent_route_leaves_a_completion_to_a_human_and_a_loud_one_tell
         assert port.reviews.enrolments == []
 
 
+@pytest.mark.speaks
 async def test_a_loud_route_completes_a_visit_once(tmp_path):
     async with harbour(tmp_path, routes=REVIEWS.replace("allow", "never") + LOUD_VISITS[1:]) as port:
         port.reviews.set_campaign_settings(visits_enrol=True)
@@ -171,6 +172,7 @@ async def test_a_loud_route_completes_a_visit_once(tmp_path):
         assert (again["writes"], again["changes"]) == (0, 0)
 
 
+@pytest.mark.speaks
 async def test_a_route_may_leave_every_visit_open(tmp_path):
     routes = BOTH.replace("name: booking.title,", "name: booking.title, complete: '\"confirmed\"',")
     async with harbour(tmp_path, routes=routes) as port:
@@ -230,6 +232,7 @@ async def test_two_routes_may_each_have_a_visit_under_one_booking_whatever_is_lo
 # Enrolments.
 
 
+@pytest.mark.speaks
 async def test_people_are_enrolled_where_the_route_may_speak_and_only_once(tmp_path):
     async with harbour(tmp_path, routes=DIRECT) as port:
         customer(port, "Long Known", "old@example.com")
@@ -246,6 +249,7 @@ async def test_people_are_enrolled_where_the_route_may_speak_and_only_once(tmp_p
         assert (again["writes"], again["changes"]) == (0, 0)
 
 
+@pytest.mark.speaks
 async def test_a_change_of_the_person_enrols_nobody_again(tmp_path):
     async with harbour(tmp_path, routes=DIRECT) as port:
         await armed(port, "people", "asked")
@@ -259,6 +263,7 @@ async def test_a_change_of_the_person_enrols_nobody_again(tmp_path):
         assert posted(port, "/v2/campaign_enrollments") == 1
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize("fault", [*FAULTS, "html"])
 async def test_an_enrolment_whose_answer_was_lost_is_parked_and_never_doubled(tmp_path, fault):
     async with harbour(tmp_path, routes=DIRECT) as port:
@@ -285,6 +290,7 @@ async def test_an_enrolment_whose_answer_was_lost_is_parked_and_never_doubled(tm
         )
 
 
+@pytest.mark.speaks
 async def test_a_crash_during_an_enrolment_is_parked_too(tmp_path):
     async with harbour(tmp_path, routes=DIRECT) as port:
         await armed(port, "people", "asked")
@@ -302,6 +308,7 @@ async def test_a_crash_during_an_enrolment_is_parked_too(tmp_path):
         assert posted(port, "/v2/campaign_enrollments") == 1
 
 
+@pytest.mark.speaks
 async def test_a_person_who_was_asked_already_is_parked_with_nicejobs_sentence(tmp_path):
     async with harbour(tmp_path, routes=DIRECT) as port:
         ann = port.reviews.create_person(first_name="Ann Example", email="ann@example.com")
@@ -316,6 +323,7 @@ async def test_a_person_who_was_asked_already_is_parked_with_nicejobs_sentence(t
         assert [row["by"] for row in port.reviews.enrolments] == ["staff"]
 
 
+@pytest.mark.speaks
 async def test_bookings_enrol_their_person(tmp_path):
     routes = REVIEWS.replace("allow", "never") + ASKED_AFTER
     async with harbour(tmp_path, routes=routes) as port:
