@@ -151,7 +151,8 @@ class World:
     def wants(self, tx: Tx, route: Route, record: Record, wanted: Wish) -> list[Want]:
         """A wish with the people that it needs first, where they are known and do not exist at the target yet."""
         own = Want(route, route.target.kind, record.entity, record, wanted)
-        return [*self.people_first(tx, route, record, wanted), own]
+        # What is to be written later may never be: until then nobody is made for it.
+        return [own] if wanted.not_before else [*self.people_first(tx, route, record, wanted), own]
 
     def people_first(self, tx: Tx, route: Route, record: Record, wanted: Wish) -> list[Want]:
         """Wishes for the people whom a booking needs at the target and who are not there."""
