@@ -1,14 +1,15 @@
 """What would be written now: the very decisions of a push, made on copies of the tables that they write to."""
 
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from daemon.units.push import changed, decide_record
 from daemon.world import Want, World
-from mapping.capability import People
+from mapping.capability import KindSpec, People
 from mapping.config import Route
 from mapping.identity import Match, Suggestion
-from mapping.model import Kind
+from mapping.model import Kind, iso
 from mapping.record import Record
 from mapping.wish import Settled, Step, Stuck, Waits, Write
 from state import cursors, ledger, outbox, overview
@@ -122,6 +123,11 @@ def _line(
     outcome, why = "write", intent.wish.why
     if intent.state == "parked":
         outcome, why = "parked", intent.problem or why
+    elif intent.wish.not_before and intent.wish.not_before > now and not isinstance(step, Stuck):
+        outcome, why = (
+            "later",
+            f"not before {iso(datetime.fromtimestamp(intent.wish.not_before / 1000, UTC))}",
+        )
     elif isinstance(step, Waits | Stuck):
         outcome, why = ("waits" if isinstance(step, Waits) else "stuck"), step.why
     elif intent.due_at > now:
@@ -132,6 +138,8 @@ def _line(
             "the outcome of the last call is unknown: the target is looked at before anything is sent",
         )
     write = step if isinstance(step, Write) else None
+    if write is not None:
+        notes = (*notes, *quiet_costs(world.spec(route.target.connection, intent.kind), write))
     return Planned(
         route=route.name,
         target=route.target.connection,
@@ -147,6 +155,15 @@ def _line(
         notes=notes,
         intent=intent.id if intent.id <= top else None,
     )
+
+
+def quiet_costs(spec: KindSpec, write: Write) -> list[str]:
+    """What else does not happen since a write is silent, each with the fields that it is about."""
+    fields: dict[str, list[str]] = {}
+    for name in write.fields if not write.loud else ():
+        if name in spec.quiet_costs:
+            fields.setdefault(spec.quiet_costs[name], []).append(name)
+    return [f"{', '.join(names)}: {cost}" for cost, names in fields.items()]
 
 
 def foresee(

@@ -118,6 +118,8 @@ class World:
         person = self.person_of(tx, record)
         held = self.held(tx, route, target.kind, record.entity)
         back = self.back(route)
+        if back and record.status is Status.CANCELLED and journal.status_writer(tx, record.id) == back.name:
+            return Skip(f"route {back.name!r} cancelled it, and knows why")
         left = outbox.delivery(tx, back.name, record.kind, record.entity) if back else None
         pending = outbox.unfinished(tx, route.name, target.kind, record.entity)
         in_flight = pending is not None and (pending.state == "sending" or pending.doubt_since is not None)
@@ -146,6 +148,8 @@ class World:
             )
             return wish(case)
         except ExpressionError as error:
+            if left is not None and left.shown == record.fields:
+                return Skip("only the answer to our own write is known of it yet")
             return Stuck(f"an expression of the route fails on it: {error}")
 
     def wants(self, tx: Tx, route: Route, record: Record, wanted: Wish) -> list[Want]:

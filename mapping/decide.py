@@ -20,7 +20,7 @@ from mapping.capability import INHERITED, Act, KindSpec, People, Voice, can_canc
 from mapping.config import OnCancel, OnReschedule, Route
 from mapping.expr import ExpressionError, Scope
 from mapping.model import Kind, Status
-from mapping.normal import comparable, phone_key, same
+from mapping.normal import lacking, moved, phone_key, same, unmarked
 from mapping.record import Record, begins_at, ends_at, moment
 from mapping.wish import Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
 
@@ -67,7 +67,7 @@ def wish(case: Case) -> Wish | Skip:
     if not ended and not _wanted(case):
         return Skip("`when` is not true for it")
     wanted = _wanted_fields(case, fields)
-    left = _wanted_fields(case, case.as_left) if case.as_left is not None else {}
+    left = _left_fields(case)
     only_tags = ended is not None and (
         _on_cancel(case) is OnCancel.TAG or (case.target.cancel_leaves_open and case.route.on_cancel is None)
     )
@@ -174,7 +174,17 @@ def _wanted_fields(case: Case, source: Mapping[str, Any]) -> dict[str, Any]:
         wanted.pop("completed_at", None)
     if phone := phone_key(wanted.get("phone"), case.region):
         wanted["phone"] = phone
+    if isinstance(wanted.get("notes"), str):
+        wanted["notes"] = unmarked(wanted["notes"])  # a mark is ours, and of that record alone
     return {name: value for name, value in wanted.items() if value is not None or name in spec.clearable}
+
+
+def _left_fields(case: Case) -> dict[str, Any]:
+    """What the route would want of the source as the route back left it: the answer to a write may show little of it."""
+    try:
+        return _wanted_fields(case, case.as_left) if case.as_left is not None else {}
+    except ExpressionError:
+        return {}
 
 
 _NOT_TAKEN_OVER = {"people", "staff", "service", "blocked"}
@@ -276,7 +286,7 @@ def _settle(changes: dict[str, Any], pair: Pair, target: Record, region: str | N
             del changes[name]
         elif name in pair.owned_here or name in pair.newest or name in {"tags", "status"}:
             continue
-        elif name in pair.agreed and not same(name, pair.agreed[name], shown, region):
+        elif name in pair.agreed and moved(name, changes[name], pair.agreed[name], shown, region):
             both = f": {_short(changes[name])} here, {_short(shown)} there" if name in _SHOWN else ""
             open_ones.append(name + both)
     if not open_ones:
@@ -347,19 +357,11 @@ def _changes(
     wanted: Wish, spec: KindSpec, target: Record, sent: Mapping[str, Any], region: str | None
 ) -> dict[str, Any]:
     writable = set(spec.writes.values())
-    changes = {}
+    changes: dict[str, Any] = {}
     for name, value in wanted.fields.items():
         if name not in writable or name in wanted.untouched or (name in sent and sent[name] == value):
             continue
-        shown = target.fields.get(name)
-        if name == "tags":
-            has = comparable("tags", shown) or frozenset()
-            value = [tag for tag in value if not comparable("tags", [tag]) <= has]  # noqa: PLW2901 - what is missing of it
-            if not value:
-                continue
-        elif same(name, value, shown, region):
-            continue
-        changes[name] = value
+        changes |= lacking(name, value, sent.get(name), target.fields.get(name), region)
     if changes.get("status") and target.status and target.status.settled:
         del changes["status"]  # nobody un-completes what the target has settled
     return changes

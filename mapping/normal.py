@@ -1,5 +1,6 @@
 """Normal forms: when two spellings of a value mean the same, so that a platform's tidying up causes no writes."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -45,6 +46,15 @@ def digits(phone: str | None) -> str:
     return "".join(character for character in phone or "" if character.isdigit())
 
 
+# As ``mapping.identity`` makes them.
+_MARK = re.compile(r"\s*\bbookferry-[a-z2-7]{16}\b", re.IGNORECASE)
+
+
+def unmarked(text: str) -> str:
+    """Notes without our origin marks, which some platforms have no other place for."""
+    return _MARK.sub("", text).strip() if _MARK.search(text) else text
+
+
 def full_name(fields: Mapping[str, Any]) -> str:
     """A person's name as one string: the platform's own, or its two parts put together."""
     if fields.get("full_name"):
@@ -59,6 +69,34 @@ def same(field: str, one: Any, other: Any, region: str | None = None) -> bool:
     if field == "amount" and one and other and not _one_currency(one["currency"], other["currency"]):
         return False
     return bool(comparable(field, one, region) == comparable(field, other, region))
+
+
+def lacking(field: str, wanted: Any, sent: Any, shown: Any, region: str | None = None) -> dict[str, Any]:
+    """What a write has to set so that ``shown`` becomes ``wanted``: the field with its value, or nothing.
+
+    Of tags only those that are missing; of the user's own fields only the keys that differ both from what was last
+    sent and from what is shown. A key that is wanted as null is cleared, one that is not wanted is left alone.
+    """
+    if field == "tags":
+        has = comparable(field, shown) or frozenset()
+        missing = [tag for tag in wanted if not comparable(field, [tag]) <= has]
+        return {field: missing} if missing else {}
+    if field == "parameters" and isinstance(wanted, Mapping):
+        told, held = sent or {}, shown or {}
+        value = {
+            key: item
+            for key, item in wanted.items()
+            if not (key in told and told[key] == item) and not same("", item, held.get(key))
+        }
+        return {field: value} if value else {}
+    return {} if same(field, wanted, shown, region) else {field: wanted}
+
+
+def moved(field: str, change: Any, agreed: Any, shown: Any, region: str | None = None) -> bool:
+    """Whether what is about to be changed is no longer as it was agreed; of the user's own fields, by those keys."""
+    if field == "parameters" and isinstance(change, Mapping):
+        agreed, shown = ({key: (each or {}).get(key) for key in change} for each in (agreed, shown))
+    return not same(field, agreed, shown, region)
 
 
 def _one_currency(one: str, other: str) -> bool:
@@ -89,6 +127,7 @@ def _whole_second(value: Any, _region: str | None) -> str:
 
 _FORMS: Mapping[str, Callable[[Any, str | None], Any]] = {
     "phone": lambda value, region: phone_key(value, region) or digits(value) or None,
+    "notes": lambda value, _region: folded(unmarked(value)) or None,
     "tags": lambda value, _region: frozenset(folded(tag) for tag in value),
     "amount": lambda value, _region: to_major(value["minor"], value["currency"]),
     **dict.fromkeys(("starts", "ends", "completed_at", "created_at", "updated_at"), _whole_second),

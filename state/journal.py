@@ -74,3 +74,13 @@ def last_writer(tx: Tx, record: int) -> str | None:
         "SELECT i.route FROM journal j LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r ORDER BY j.seq DESC LIMIT 1",
         r=record,
     )
+
+
+def status_writer(tx: Tx, record: int) -> str | None:
+    """The route whose write gave a record its status; None: somebody else did."""
+    return tx.value(  # type: ignore[no-any-return]
+        "SELECT i.route FROM journal j LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r"
+        " AND (json_type(j.before, '$.status') IS NOT NULL"
+        " OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = 'status')) ORDER BY j.seq DESC LIMIT 1",
+        r=record,
+    )

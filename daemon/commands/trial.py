@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def sandbox(
-    platforms: Annotated[list[str], typer.Argument(metavar="PLATFORM…")],
+    platforms: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PLATFORM…", help=f"Which: {', '.join(PLATFORMS)}. Default: all of them."),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(
@@ -31,11 +34,11 @@ def sandbox(
         ),
     ] = 0,
 ) -> None:
-    """Serve stand-ins of platforms on this machine, until Ctrl-C; prints what to write into the configuration."""
+    """Serve stand-ins of platforms on this machine, until Ctrl-C; prints the connections of a configuration for them."""
     from connectors.sandbox import run as serve
 
     boxes = []
-    for index, name in enumerate(dict.fromkeys(platforms)):
+    for index, name in enumerate(dict.fromkeys(platforms or PLATFORMS)):
         if name not in PLATFORMS:
             raise Stop(
                 f"there is no platform {name!r}: {instead(name, PLATFORMS, 'platforms')}", Exit.CONFIGURATION

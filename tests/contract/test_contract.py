@@ -1,4 +1,4 @@
-"""The promises of ``connectors/base.py``, each with its test, over all connectors that are registered."""
+"""The promises of ``connectors/base.py``, each with its test, over all connectors that are registered or enrolled."""
 
 import importlib.util
 import json
@@ -16,9 +16,9 @@ from connectors.errors import (
     TryLater,
     Unverified,
 )
-from connectors.registry import CONNECTORS
 from mapping.capability import Act, Voice
 from mapping.identity import marks_in
+from tests.contract.enrolled import CONNECTORS
 from tests.contract.surround import connected, everything, raised, walk
 
 HERE = Path(__file__).parent

@@ -7,6 +7,7 @@ import pytest
 from connectors.bookatu.platform import PLATFORM as BOOKATU
 from connectors.nicejob.platform import NOREVIEW
 from connectors.nicejob.platform import PLATFORM as NICEJOB
+from connectors.nowistay.platform import PLATFORM as NOWISTAY
 from mapping.capability import Act
 from mapping.config import Route
 from mapping.decide import Case, next_step, person_wish, wish
@@ -14,7 +15,7 @@ from mapping.expr import ExpressionError, record_scope
 from mapping.load import load
 from mapping.model import Kind, Status
 from mapping.record import Record
-from mapping.wish import Settled, Skip, Stuck, Waits, Wish, Write
+from mapping.wish import Pair, Settled, Skip, Stuck, Waits, Wish, Write
 
 CONFIG = """\
 connections:
@@ -390,3 +391,67 @@ class TestPeople:
             "reviews",
         )
         assert isinstance(next_step(wanted(case), Kind.PEOPLE, FOLK, there, None, region="NZ"), Settled)
+
+
+class TestOwnFields:
+    """The user's own fields on a booking are compared key by key."""
+
+    STAYS = NOWISTAY.kinds[Kind.BOOKINGS]
+    WISH = Wish({"parameters": {"stars": "5", "code": None}}, MARK, "why")
+
+    def change(self, held, sent=None, wished=WISH, **more):
+        target = replace(record(held, connection="there"), ref="t1")
+        made = next_step(wished, Kind.BOOKINGS, self.STAYS, target, sent, **more)
+        return made.fields["parameters"] if isinstance(made, Write) else made
+
+    @pytest.mark.parametrize(
+        ("held", "sent", "written"),
+        [
+            ({}, None, {"stars": "5"}),
+            ({"stars": "4", "code": "x", "theirs": "y"}, None, {"stars": "5", "code": None}),
+            ({"stars": "5", "code": "x", "theirs": "y"}, None, {"code": None}),
+            ({"stars": "4", "code": "x"}, {"stars": "5", "code": "old"}, {"code": None}),
+        ],
+    )
+    def test_only_keys_that_differ_are_written_and_a_null_clears(self, held, sent, written):
+        last = {"parameters": sent} if sent else None
+        assert self.change({"parameters": held}, last) == written
+
+    @pytest.mark.parametrize(
+        "held", [{"stars": "5"}, {"stars": "5", "code": None, "theirs": "y"}, {"stars": " 5 "}]
+    )
+    def test_what_is_there_already_is_not_written(self, held):
+        assert isinstance(self.change({"parameters": held}), Settled)
+
+    def test_a_view_that_shows_none_gets_what_is_not_null(self):
+        assert self.change({}) == {"stars": "5"}
+
+    def test_another_key_that_moved_over_there_is_no_conflict(self):
+        agreed = {"parameters": {"stars": "4", "theirs": "y"}}
+        there = {"parameters": {"stars": "4", "theirs": "z"}}
+        assert self.change(there, pair=Pair("back", agreed=agreed)) == {"stars": "5"}
+        there = {"parameters": {"stars": "3", "theirs": "y"}}
+        assert isinstance(self.change(there, pair=Pair("back", agreed=agreed)), Stuck)
+
+
+class TestMarksInNotes:
+    """Where a mark has to stand in the notes, it stays with the record that it marks."""
+
+    MARKED = "second floor bookferry-abcdefghijklmnop"
+
+    def test_a_mark_is_not_carried_on(self):
+        made = step(wanted(a_case(ALLOW, target="other.bookings", notes=self.MARKED)), spec=SLOTS)
+        assert isinstance(made, Write)
+        assert made.fields["notes"] == "second floor"
+
+    def test_a_mark_makes_no_difference(self):
+        held = {**BOOKING, "notes": self.MARKED}
+        assert isinstance(step(wanted(a_case(ALLOW, target="other.bookings")), held, spec=SLOTS), Settled)
+
+    def test_what_only_looks_like_one_stays(self):
+        made = step(wanted(a_case(ALLOW, target="other.bookings", notes="by bookferry-boat")), spec=SLOTS)
+        assert made.fields["notes"] == "by bookferry-boat"
+
+    def test_what_the_route_back_left_may_show_too_little_for_an_expression(self):
+        case = a_case("set: {name: 'lower(booking.title)'}", as_left={"status": "confirmed"})
+        assert wanted(case).untouched == ()
