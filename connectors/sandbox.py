@@ -78,6 +78,7 @@ class Sandbox:
     allows plain http on the loopback unless told so, since that is where its users live.
     ``retry_scale``: factor on the back-off between webhook attempts.
     ``real_signatures``: sign webhooks with the real time instead of the sandbox's clock.
+    ``clock``: one that several sandboxes share, so that time passes for all of them at once.
     """
 
     platform: ClassVar[str]
@@ -93,12 +94,13 @@ class Sandbox:
         real_signatures: bool = False,
         hook_timeout: float | None = None,
         seed: int = 1,
+        clock: Clock | None = None,
     ) -> None:
         self.normalise = normalise
         self.strict_urls = strict_urls
         self.real_signatures = real_signatures
         self.rng = random.Random(seed)
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.requests: list[Logged] = []
         self.base_url = ""
         self.hooks = Webhooks(

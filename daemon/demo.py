@@ -1,269 +1,208 @@
-"""The demo: both stand-ins, a seeded business, a real configuration and the real daemon in one process."""
+"""The demo: stand-ins of all four platforms and the real daemon in one process, as one story that asserts itself."""
 
 import asyncio
 import contextlib
-import os
-import random
-import socket
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import date, timedelta
 
-from connectors.bookatu.sandbox import BookatuSandbox
-from connectors.nicejob.sandbox import NiceJobSandbox
-from connectors.sandbox import serve as serve_sandbox
-from daemon.app import App, opened
+from connectors.sandbox_clock import instant
+from daemon.app import App
 from daemon.commands.common import say
+from daemon.demo_stage import CHECK_OUT, SERVICE, ZONE, Stage, arm, at_check_out, stage
 from daemon.passes import sync
-from daemon.settings import Place, read
-from state import cursors
-from state.tokens import new_key
 
-ROUTE = "ask for a review after the visit"
-_SERVICE = "svc_abc123"
 _PATIENCE_S = 20.0
-_NIGHTS = 30
-
-CONFIGURATION = """\
-server: {{hooks: 127.0.0.1:{port}, admin: 127.0.0.1:0}}
-connections:
-  salon:
-    platform: bookatu
-    base_url: {bookatu}
-    slug: parnell-nails
-    api_key: ${{DEMO_API_KEY}}
-    webhook_secret: ${{DEMO_WEBHOOK_SECRET}}
-    rate: 10000/m
-    poll: 1m
-  reviews:
-    platform: nicejob
-    base_url: {nicejob}
-    client_id: nj_client_sandbox
-    client_secret: ${{DEMO_CLIENT_SECRET}}
-    refresh_token: ${{DEMO_REFRESH_TOKEN}}
-    rate: 10000/m
-    poll: 1m
-routes:
-  - name: {route}
-    from: salon.bookings
-    to: reviews.bookings
-    set:
-      tags: ["bookatu"]
-    notify: allow
-"""
-
-
-@dataclass(slots=True)
-class Stage:
-    """The two stand-ins and the configuration between them, with what was found to hold."""
-
-    salon: BookatuSandbox
-    reviews: NiceJobSandbox
-    place: Place
-    failed: list[str] = field(default_factory=list)
-
-    def facts(self) -> dict[str, int]:
-        """What NiceJob has from us: people, bookings, campaign enrolments."""
-        counts = self.reviews.counts()
-        return {name: counts[name] for name in ("people", "bookings", "enrolments")}
-
-    def writes(self) -> int:
-        """Calls that changed something at either platform."""
-        calls = [*self.salon.calls("POST"), *self.reviews.calls("POST")]
-        return sum(not call.path.startswith("/oauth") for call in calls)
-
-    def expect(self, what: str, held: bool) -> None:  # noqa: FBT001 - a fact
-        """Say whether a fact holds."""
-        say(f"   {'ok' if held else 'NOT SO'}: {what}")
-        if not held:
-            self.failed.append(what)
-
-
-@asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    """A seeded business on one side, a company with people of its own on the other."""
-    salon, reviews = BookatuSandbox(), NiceJobSandbox()
-    account = reviews.add_company("Parnell Nails")
-    salon.seed(people=36, bookings=40, history=24)
-    reviews.seed(people=8)
-    port = _free_port()
-    secret = salon.add_webhook(f"http://127.0.0.1:{port}/hooks/salon")
-    env = {
-        "DEMO_API_KEY": salon.api_keys["parnell-nails"],
-        "DEMO_WEBHOOK_SECRET": secret,
-        "DEMO_CLIENT_SECRET": reviews.client_secret,
-        "DEMO_REFRESH_TOKEN": account.refresh_token,
-    }
-    with tempfile.TemporaryDirectory(prefix="bookferry-demo-") as folder:
-        async with serve_sandbox(salon) as bookatu, serve_sandbox(reviews) as nicejob:
-            text = CONFIGURATION.format(port=port, bookatu=bookatu, nicejob=nicejob, route=ROUTE)
-            yield Stage(salon, reviews, _written(Path(folder, "bookferry.yaml"), text, env))
-
-
-def _written(file: Path, text: str, env: dict[str, str]) -> Place:
-    file.write_text(text, encoding="utf-8")
-    return read(file, {**os.environ, **env})
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+_MERE, _TOM, _KIRI = "mere@example.com", "tom@example.com", "kiri@example.com"
+_AROHA, _JONAS = "aroha@example.com", "jonas@example.com"
 
 
 async def story() -> bool:
     """One whole story. Gives whether every fact held."""
-    async with stage() as on:
-        say(
-            f"A salon with {on.salon.counts()['customers']} customers and {on.salon.counts()['appointments']} appointments."
-        )
-        async with opened(on.place.config, on.place.db, new_key()) as app:
-            await _baseline(on, app)
-            async with _door(app):
-                visit, other = await _appointments(on, app)
-                await _completed(on, app, visit)
-                await _cancelled(on, app, other)
+    async with stage() as (on, app):
+        opening(on)
+        await baseline(on, app)
+        async with _door(app):
+            visit, other = await _appointments(on, app)
+            await _completed(on, app, visit)
+            await _cancelled(on, app, other)
+            await _marketplace(on, app)
+            direct, channel = await _stays(on, app)
+            await _longer(on, app, direct, channel)
+            await _departed(on, app, direct)
             await _quiet(on, app)
-        _summary(on)
+        on.summary()
         return not on.failed
+
+
+def opening(on: Stage) -> None:
+    """Say who plays."""
+    salon, market, stays = on.salon.counts(), on.market.counts(), on.stays.counts()
+    say("Stand-ins of four platforms on this machine, and bookferry between them:")
+    say(f"   Bookatu: a nail salon with {salon['appointments']} appointments")
+    say(f"   NearbyAssist: the same salon on a marketplace, {market['bookings']} bookings")
+    say(f"   Nowistay: a holiday loft with {stays['bookings']} stays and {stays['missions']} cleanings")
+    say(f"   NiceJob: asks guests for reviews, knows {on.facts()['people']} people")
+
+
+async def baseline(on: Stage, app: App) -> None:
+    """Read everything, arm the routes, write nothing."""
+    routes = [route.name for route in app.config.routes]
+    say(f"\n1. The first sync reads everything. Then all {len(routes)} routes are armed.")
+    first = await sync(app)
+    await arm(app, routes)
+    await sync(app)
+    on.expect("nothing is written: history is a baseline", first["changes"] > 0 and on.writes() == 0)
 
 
 @asynccontextmanager
 async def _door(app: App) -> AsyncIterator[None]:
     from daemon.doors import hook_app, listening
+    from daemon.service import ensure_hooks
 
-    async with listening(hook_app(app), app.config.server.hooks, label="server.hooks"):
+    server = app.config.server
+    async with listening(hook_app(app), server.hooks, label="server.hooks"):
+        await ensure_hooks(app, server.public_url or "")
         yield
 
 
-async def _baseline(on: Stage, app: App) -> None:
-    say("1. First sync: everything is read, nothing is pushed.")
-    await sync(app)
-    on.expect("0 writes: history is a baseline", on.writes() == 0)
-    say(f"2. The route {ROUTE!r} is armed.")
-    await app.db.transaction(lambda tx: cursors.arm(tx, ROUTE, now=app.ms(), since=None), "demo.arm")
-    await sync(app)
-    on.expect("still 0 writes and 0 campaigns", on.writes() == 0 and on.facts()["enrolments"] == 0)
-
-
 async def _appointments(on: Stage, app: App) -> tuple[str, str]:
-    say("3. At the desk, two new guests are booked. Bookatu tells us by webhook.")
+    say("\n2. Salon: two new appointments. Bookatu tells us by webhook.")
     before = on.facts()
     ids = []
-    for number, name in enumerate(("Mere Whaanga", "Tom Baker")):
-        guest = on.salon.add_customer(name, f"guest{number}@example.com", f"+64 21 555 01{number}0")
-        ids.append(on.salon.create_appointment(_SERVICE, _in_days(_NIGHTS + number), guest))
-    await until(app, lambda: on.facts()["bookings"] == before["bookings"] + 2)
+    for number, (name, email) in enumerate((("Mere Whaanga", _MERE), ("Tom Baker", _TOM))):
+        guest = on.salon.add_customer(name, email, f"+64 21 555 01{number}0")
+        ids.append(on.salon.create_appointment(SERVICE, on.in_days(30 + number), guest))
+    await until(on, app, lambda: on.facts()["bookings"] >= before["bookings"] + 2)
     after = on.facts()
-    on.expect("NiceJob has exactly two bookings more", after["bookings"] == before["bookings"] + 2)
-    on.expect("and exactly two people more", after["people"] == before["people"] + 2)
-    on.expect("nobody was asked for anything", after["enrolments"] == 0)
+    on.expect(
+        "NiceJob has exactly two people and two open bookings more",
+        (after["people"], after["bookings"]) == (before["people"] + 2, before["bookings"] + 2)
+        and not any(row["complete"] for email in (_MERE, _TOM) for row in on.bookings_of(email)),
+    )
+    on.expect("nobody is asked for a review", after["enrolments"] == 0)
     return ids[0], ids[1]
 
 
 async def _completed(on: Stage, app: App, visit: str) -> None:
-    say("4. The first visit is marked complete. The webhook is even sent twice.")
+    say("\n3. Salon: the first visit is completed. The webhook even comes twice.")
     on.salon.complete(visit)
-    await until(app, lambda: on.facts()["enrolments"] >= 1)
+    await until(on, app, lambda: on.facts()["enrolments"] >= 1)
     on.salon.redeliver(len(on.salon.deliveries) - 1)
-    await on.salon.quiet()
-    await app.engine.idle()
-    on.expect("the review campaign was started exactly once", on.facts()["enrolments"] == 1)
+    await on.quiet(app)
+    on.expect("its guest is asked for a review exactly once", on.asked() == [_MERE])
 
 
 async def _cancelled(on: Stage, app: App, other: str) -> None:
-    say("5. The second one is cancelled.")
+    say("\n4. Salon: the second one is cancelled.")
     on.salon.cancel(other, "A cold")
-    await until(app, lambda: len(_tagged(on)) == 1)
-    on.expect("its booking in NiceJob is tagged `cancelled` and `noreview`", len(_tagged(on)) == 1)
-    on.expect("its guest was never asked", on.facts()["enrolments"] == 1)
+    await until(on, app, lambda: _tags(on, _TOM) >= {"cancelled", "noreview"})
+    on.expect(
+        "NiceJob has it tagged `cancelled` and `noreview`", _tags(on, _TOM) >= {"cancelled", "noreview"}
+    )
+    on.expect("its guest is not asked", on.asked() == [_MERE])
 
 
-def _tagged(on: Stage) -> list[Any]:
-    rows = on.reviews.company().tables["bookings"].rows.values()
-    return [row for row in rows if {"cancelled", "noreview"} <= set(row["tags"])]
+def _tags(on: Stage, email: str) -> set[str]:
+    return {tag for row in on.bookings_of(email) for tag in row["tags"]}
+
+
+async def _marketplace(on: Stage, app: App) -> None:
+    say("\n5. Marketplace: a new booking. Its route is silent.")
+    before = on.facts()
+    guest = on.market.add_customer("Kiri", "Brown", _KIRI, "+64 21 555 0200")
+    booking = on.market.create_booking(on.in_days(40), guest, staff_id="stf_abc")
+    await until(on, app, lambda: bool(on.bookings_of(_KIRI)))
+    after, rows = on.facts(), on.bookings_of(_KIRI)
+    on.expect(
+        "NiceJob has one person and one open booking more",
+        (after["people"], after["bookings"]) == (before["people"] + 1, before["bookings"] + 1)
+        and [row["complete"] for row in rows] == [False],
+    )
+    on.market.complete(booking)
+    await until(on, app, lambda: any(row["complete"] for row in on.bookings_of(_KIRI)))
+    on.expect(
+        "completed, it is tagged `noreview` there, and its guest is not asked",
+        [row["complete"] for row in on.bookings_of(_KIRI)] == [True]
+        and "noreview" in _tags(on, _KIRI)
+        and on.asked() == [_MERE],
+    )
+
+
+async def _stays(on: Stage, app: App) -> tuple[int, int]:
+    say("\n6. Holiday loft: two stays are booked, one directly and one over Airbnb.")
+    before = on.facts(), on.stays.counts()["missions"]
+    direct = on.book_stay("Aroha Ngata", _AROHA, 3)
+    channel = on.book_stay("Jonas Weber", _JONAS, 2, channel="airbnb")
+    await until(on, app, lambda: len(on.missions_of(direct, channel)) >= 2)  # noqa: PLR2004 - both
+    on.expect(
+        f"each has one cleaning at check-out: {_local(on.departure(direct))} and"
+        f" {_local(on.departure(channel))}, {ZONE}",
+        _cleaned(on, direct, channel) and on.stays.counts()["missions"] == before[1] + 2,
+    )
+    on.expect("NiceJob hears nothing of them yet", on.facts() == before[0])
+    return direct, channel
+
+
+async def _longer(on: Stage, app: App, direct: int, channel: int) -> None:
+    say("\n7. Holiday loft: the direct guest stays one night longer.")
+    missions = on.stays.counts()["missions"]
+    departure = on.departure(direct) + timedelta(days=1)
+    on.stays.update_booking(direct, departure=departure.isoformat())
+    await until(on, app, lambda: _cleaned(on, direct, channel))
+    on.expect(
+        f"its cleaning moves along to {_local(departure)}; the other one stays",
+        _cleaned(on, direct, channel) and on.stays.counts()["missions"] == missions,
+    )
+
+
+def _local(day: date) -> str:
+    return f"{day:%A} {CHECK_OUT:%H:%M}"
+
+
+def _cleaned(on: Stage, *stays: int) -> bool:
+    wanted = [at_check_out(on.departure(stay)) for stay in stays]
+    return [instant(text) for text in on.missions_of(*stays)] == wanted
+
+
+async def _departed(on: Stage, app: App, direct: int) -> None:
+    say("\n8. Holiday loft: the days pass, and both guests leave.")
+    left = at_check_out(on.departure(direct)).timestamp() - on.clock.time()
+    on.stays.advance(left - 3600)  # the clock of all four
+    await sync(app)
+    on.expect("an hour before check-out NiceJob has nothing of the direct guest", not on.bookings_of(_AROHA))
+    on.stays.advance(2 * 3600)
+    await sync(app)
+    on.expect(
+        "an hour after it the stay is complete there, and the guest asked for a review",
+        [row["complete"] for row in on.bookings_of(_AROHA)] == [True] and on.asked() == [_AROHA, _MERE],
+    )
+    on.expect(
+        "the Airbnb guest's is complete too, quietly as its route says: `noreview`",
+        [row["complete"] for row in on.bookings_of(_JONAS)] == [True] and "noreview" in _tags(on, _JONAS),
+    )
 
 
 async def _quiet(on: Stage, app: App) -> None:
-    say("6. A last sync: nothing has changed.")
+    say("\n9. A last sync: nothing has changed.")
+    await on.quiet(app)
     before = on.writes()
-    summary = await sync(app)
-    on.expect("0 writes", on.writes() == before)
+    done = await sync(app)
+    on.expect("nothing is written on any platform", (on.writes(), done["writes"]) == (before, 0))
     on.expect(
-        "nothing is parked and nothing waits",
-        not any(summary[name] for name in ("parked", "open", "waiting")),
+        "nothing is parked, nothing waits, no connection has a problem",
+        not any(done[name] for name in ("parked", "open", "waiting", "problems")),
+    )
+    on.expect(
+        "two guests were asked, as two routes allow; nobody was told anything else",
+        [on.told(box) for box in on.boxes] == [0, 0, 0, 2] and on.asked() == [_AROHA, _MERE],
     )
 
 
-def _summary(on: Stage) -> None:
-    facts = on.facts()
-    say(
-        f"NiceJob holds {facts['people']} people and {facts['bookings']} bookings; {on.writes()} writes in all,"
-    )
-    say(
-        f"{facts['enrolments']} review campaign. "
-        + (f"{len(on.failed)} facts do not hold." if on.failed else "Every fact holds.")
-    )
-
-
-def _in_days(days: int) -> str:
-    moment = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=days)
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-async def until(app: App, reached: Callable[[], bool]) -> None:
-    """Wait until something has come about, or for as long as it may take."""
+async def until(on: Stage, app: App, reached: Callable[[], bool]) -> None:
+    """Wait until something has come about, or for as long as it may take; then until all is quiet."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_S):
             while not reached():  # noqa: ASYNC110 - what is awaited happens at the stand-ins
                 await asyncio.sleep(0.05)
-    await app.engine.idle()
-
-
-async def live() -> None:
-    """Stay, with staff at work every few seconds, until Ctrl-C."""
-    from daemon.service import serve
-
-    async with stage() as on, opened(on.place.config, on.place.db, new_key()) as app:
-        await _baseline(on, app)
-        stop = asyncio.Event()
-        staff = asyncio.create_task(_staff(on, app))
-        try:
-            await serve(
-                app,
-                stop=stop,
-                ready=lambda hooks, admin: say(
-                    f"Hook door {hooks}, health and metrics http://{admin}/healthz and /metrics. Ctrl-C ends it."
-                ),
-            )
-        finally:
-            staff.cancel()
-            await asyncio.gather(staff, return_exceptions=True)
-            _summary(on)
-
-
-async def _staff(on: Stage, app: App) -> None:
-    """What happens at a desk: new guests, visits, cancellations."""
-    chance, number = random.Random(), 0  # noqa: S311 - it guards nothing
-    waiting: list[str] = []
-    while True:
-        await asyncio.sleep(3)
-        number += 1
-        if waiting and chance.random() < 0.5:  # noqa: PLR2004 - as often as not
-            booking = waiting.pop(0)
-            act = chance.choice((on.salon.complete, on.salon.cancel))
-            act(booking)
-            say(f"Staff: {act.__name__} {booking}")
-        else:
-            guest = on.salon.add_customer(
-                f"Guest {number}", f"guest{number}@example.org", f"+64 21 556 {number:04}"
-            )
-            waiting.append(on.salon.create_appointment(_SERVICE, _in_days(_NIGHTS + number), guest))
-            say(f"Staff: new appointment {waiting[-1]}")
-        await asyncio.sleep(1)
-        await app.engine.idle()
-        say(f"       NiceJob: {on.facts()}")
+    await on.quiet(app)

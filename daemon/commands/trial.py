@@ -99,9 +99,10 @@ def snippet(box: Any, url: str) -> str:
 def demo(
     once: Annotated[bool, typer.Option("--once", help="One whole story with a summary, and out.")] = False,
 ) -> None:
-    """Stand-ins of Bookatu and NiceJob, a seeded business, a real configuration and the real daemon together."""
+    """Stand-ins of all four platforms with history, a real configuration and the real daemon together."""
     from daemon import logs
-    from daemon.demo import live, story
+    from daemon.demo import story
+    from daemon.demo_live import live
 
     logs.configure("error")
     if isinstance(sys.stdout, io.TextIOWrapper):

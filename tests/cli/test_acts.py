@@ -6,6 +6,7 @@ from cli_stage import ENV, ROOT, booking, fill, guest, hook, run, told
 
 from connectors.platforms import PLATFORMS
 from connectors.registry import CONNECTORS
+from daemon import demo, demo_stage
 from mapping.model import Kind
 from mapping.record import Rejected
 from mapping.schema import json_schema
@@ -122,3 +123,27 @@ def test_the_demo_holds(tmp_path):
     done = run(tmp_path, "demo", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT SO" not in done.stdout
+    assert done.stdout.endswith("Every fact holds.\n")
+    rows = [line.split() for line in done.stdout.split("messages to guests")[1].splitlines() if line]
+    assert [row[0] for row in rows[:-1]] == ["Bookatu", "NearbyAssist", "Nowistay", "NiceJob"]
+    assert "2 review campaigns" in done.stdout
+    assert all(len(line) <= 100 for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "broken"),
+    [
+        ("    notify: allow\n", "", "asked for a review exactly once"),
+        ('    set: {{tags: ["nearbyassist"]}}\n', "    notify: allow\n", "its guest is not asked"),
+        ('    when: booking.status == "confirmed"\n', "    when: false\n", "one cleaning at check-out"),
+    ],
+    ids=["silenced", "loud", "no cleaning"],
+)
+async def test_the_demo_tells_when_its_story_does_not_come_true(monkeypatch, capsys, said, instead, broken):
+    assert said in demo_stage.CONFIGURATION
+    monkeypatch.setattr(demo_stage, "CONFIGURATION", demo_stage.CONFIGURATION.replace(said, instead))
+    monkeypatch.setattr(demo, "_PATIENCE_S", 0.2)
+    assert not await demo.story()
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if "NOT SO" in line and broken in line], out
+    assert "Every fact holds" not in out

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from kit_toys import Notes, notes, until
 
 from connectors.sandbox import instant, people, serve, tidy_phone, tidy_text
+from connectors.sandbox_clock import Clock
 
 # Faults: what the client sees, and what was done.
 
@@ -152,6 +154,13 @@ async def test_unknown_paths_methods_and_bugs():
         assert (await client.delete("/notes")).status_code == 405
         assert (await client.get("/bug")).status_code == 500
         assert [entry.applied for entry in box.requests] == [False] * 3
+
+
+def test_sandboxes_may_share_a_clock():
+    clock = Clock()
+    one, other = Notes(clock=clock), Notes(clock=clock)
+    one.advance(86400)
+    assert other.now() - datetime.now(UTC) > timedelta(hours=23)
 
 
 async def test_the_clock_is_the_sandboxs_own():

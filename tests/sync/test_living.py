@@ -1,8 +1,10 @@
 """The commands that stay: they come up, do their work, and end when they are told to."""
 
 import asyncio
+import re
 import signal
 
+import httpx
 import pytest
 from commanded import alive
 from harbour import harbour
@@ -51,10 +53,29 @@ async def test_the_service_polls_at_its_start_and_ends_when_told(tmp_path, poll,
 
 async def test_the_live_demo_ends_with_a_summary(tmp_path):
     async with alive(tmp_path, "demo") as process:
-        await until(process, "Hook door")
+        said = await until(process, "Ctrl-C ends it")
+        boxes = dict(re.findall(r"(\w+) +(http://\S+/_sandbox)\n", said))
+        assert list(boxes) == ["Bookatu", "NearbyAssist", "Nowistay", "NiceJob"]
         await until(process, "new appointment")
+        async with httpx.AsyncClient() as client:
+            stay = {"guestName": "Zoë Player", "guestEmail": "zoe@example.com"}
+            days = {"arrival": "2036-07-14", "departure": "2036-07-18"}
+            made = await client.post(f"{boxes['Nowistay']}/act/add_booking", json=stay | days)
+            await _shown(client, boxes["Nowistay"], "missions", bookingId=made.json()["result"])
+            await client.post(f"{boxes['Bookatu']}/clock", json={"set": "2036-07-19T00:00:00Z"})
+            await _shown(client, boxes["NiceJob"], "people", email="zoe@example.com")
         code, said = await ended(process, signal.SIGINT)
     assert (code, "Every fact holds" in said) == (0, True), said
+
+
+async def _shown(client, box, kind, **wanted):
+    """Wait until a stand-in holds such a row."""
+    async with asyncio.timeout(20):
+        while True:
+            rows = (await client.get(f"{box}/state")).json()["result"]["rows"][kind]
+            if [row for row in rows if wanted.items() <= row.items()]:
+                return
+            await asyncio.sleep(0.1)
 
 
 async def test_a_sandbox_ends_quietly(tmp_path):
