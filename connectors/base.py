@@ -49,6 +49,9 @@ from mapping.wish import Write
 HOOK_TOLERANCE_S = 300
 """How old or how far in the future the signature of a webhook may be, in seconds."""
 
+TRAVEL_S = 1.0
+"""How long a request may be on its way before the platform counts it, in seconds."""
+
 S = TypeVar("S", bound=ConnectionSettings)
 
 
@@ -96,12 +99,15 @@ class Surroundings:
 
 
 def budget_of(
-    platform: Platform, settings: ConnectionSettings, now: Callable[[], float] = time.time
+    platform: Platform,
+    settings: ConnectionSettings,
+    now: Callable[[], float] = time.time,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Budget:
     """The request budget of a credential: the platform's limits, with the overall one as the YAML has it."""
     rate = parse_rate(settings.rate) if settings.rate else platform.rate
     scopes = {EVERYTHING: [rate], **{scope: [pair] for scope, pair in platform.rates.items()}}
-    return Budget(scopes, now=now)
+    return Budget(scopes, travel=TRAVEL_S, now=now, sleep=sleep)
 
 
 @dataclass(frozen=True, slots=True)

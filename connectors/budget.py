@@ -29,6 +29,10 @@ LONGEST_HOLD = 900.0
 
 # Two stamps are never exactly one window apart: nobody knows which end of its window a platform includes.
 _MARGIN = 0.001
+# What the travel of a request may cost of a window: a limit of so many a second must not become half of it.
+_SHARE = 0.1
+# Seconds. Whoever is let through while asleep, and wakes later than this, has to ask again: the stamp is too old.
+_STALE = 0.5
 # How many grants may go past the head of a queue before it is served whatever its lane.
 _OVERTAKEN = 8
 
@@ -56,6 +60,7 @@ class Remaining(NamedTuple):
 class _Ticket:
     number: int
     served: bool = False
+    at: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
@@ -84,12 +89,17 @@ class Budget:
         windows: Windows | Mapping[str, Windows],
         *,
         headroom: float = 0.1,
+        travel: float = 0.0,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """Leave the fraction `headroom` of every limit to other users of the same account."""
+        """Leave the fraction `headroom` of every limit to other users of the same account.
+
+        `travel`: a request may arrive, and be counted, so many seconds after its stamp.
+        """
         listed = windows if isinstance(windows, Mapping) else {EVERYTHING: windows}
         self._windows = {scope: _with_headroom(pairs, headroom) for scope, pairs in listed.items()}
+        self._travel = travel
         self._stamps: dict[str, deque[float]] = {}
         self._holds: dict[str, float] = {}
         self._queues: dict[tuple[Lane, tuple[str, ...]], _Queue] = {}
@@ -163,6 +173,10 @@ class Budget:
                 if (due := self._now() + delay) > deadline:
                     raise TryLater("the request budget is used up for now", retry_at=math.ceil(due * 1000))
                 await self._sleep(delay)
+                if ticket.served and self._now() - ticket.at > _STALE:
+                    ticket.served = False
+                    queue.tickets.appendleft(ticket)
+                    self._waiting += 1
         finally:
             if not ticket.served:
                 queue.tickets.remove(ticket)
@@ -173,7 +187,8 @@ class Budget:
         now = self._now()
         while not ticket.served and (queue := self._first(now)):
             self._stamp(queue.scopes, now)
-            queue.tickets.popleft().served = True
+            let = queue.tickets.popleft()
+            let.served, let.at = True, now
             self._waiting -= 1
             queue.passed = 0
             for other in self._lined_up():
@@ -211,17 +226,22 @@ class Budget:
         delay = min(self._holds.get(scope, 0.0) - now, LONGEST_HOLD)
         for limit, seconds in self._limits(scope):
             if len(stamps) >= limit:
-                delay = max(delay, stamps[-limit] + seconds + _MARGIN - now)
+                delay = max(delay, stamps[-limit] + seconds + self._margin(seconds) - now)
         return delay
 
     def _recent(self, scope: str, now: float) -> deque[float]:
         stamps = self._stamps.setdefault(scope, deque())
         if stamps and stamps[-1] > now:  # the clock was set back: as if they had all been now
             self._stamps[scope] = stamps = deque(min(stamp, now) for stamp in stamps)
-        horizon = now - _MARGIN - max((seconds for _, seconds in self._limits(scope)), default=0.0)
+        longest = max((seconds for _, seconds in self._limits(scope)), default=0.0)
+        horizon = now - longest - self._margin(longest)
         while stamps and stamps[0] <= horizon:
             stamps.popleft()
         return stamps
+
+    def _margin(self, seconds: float) -> float:
+        """One that was slow is counted after its stamp, one of the next window may be fast: both in one window there."""
+        return _MARGIN + min(self._travel, seconds * _SHARE)
 
     def _limits(self, scope: str) -> Windows:
         return self._windows.get(scope) or self._windows[scope.partition(":")[0]]

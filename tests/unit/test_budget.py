@@ -227,6 +227,30 @@ async def test_a_cancelled_waiter_leaves_the_line():
     assert [m - 1_000_000 for m in moments] == pytest.approx([10, 20], abs=0.02)
 
 
+async def test_one_who_is_let_through_asleep_does_not_leave_on_an_old_stamp():
+    time = Time()
+    b = budget({"a": [(9, 30)], "b": [(1, 100)]}, time)
+    await b.take("b")
+    front = asyncio.ensure_future(b.take("a", "b"))
+    await asyncio.sleep(0)
+    for _ in range(8):
+        await b.take("a")  # overtaken so often, the one in front is waited for
+    sent = []
+
+    async def later(delay):
+        await time.sleep(delay)
+        await b.take("a")
+        sent.append(time.now)
+
+    async def gives_up():
+        await time.sleep(45)
+        front.cancel()
+
+    await time.run(gives_up(), *(later(delay) for delay in [1] * 9 + [50] + [85] * 9))
+    assert len(sent) == 19
+    assert most_in_a_window(sent, 30) <= 9
+
+
 async def test_stamps_and_holds_survive_a_restart():
     time = Time()
     old = budget({"read": [(2, 60)], "write": [(2, 60)]}, time)
@@ -251,6 +275,14 @@ async def test_a_dump_holds_only_what_still_counts():
     await b.take()
     time.now += 11
     assert b.dump() == {"stamps": {}, "holds": {}}
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(60, 61), (1, 1.1)])
+async def test_one_who_was_slow_to_arrive_is_still_counted_there(seconds, waited):
+    time = Time()
+    b = budget([(2, seconds)], time, travel=1.0)
+    moments = await time.run(*(stamped(b, time) for _ in range(3)))
+    assert [m - 1_000_000 for m in moments] == pytest.approx([0, 0, waited], abs=0.01)
 
 
 async def test_a_clock_set_back_costs_at_most_one_window():
