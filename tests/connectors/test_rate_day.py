@@ -67,6 +67,7 @@ def either(call):
     return "sign-in" if call.path == "/api/auth/signin" else "other"
 
 
+@pytest.mark.speaks
 async def test_one_api_key_of_nearbyassist_lasts_for_twenty_connections():
     lived = await nearbyassist(KEYED, {})
     assert len(lived.budgets) == 1
@@ -79,6 +80,7 @@ async def test_one_api_key_of_nearbyassist_lasts_for_twenty_connections():
     assert lived.latest("hook") < WINDOW + MINUTE
 
 
+@pytest.mark.speaks
 async def test_one_user_of_nearbyassist_signs_in_for_twenty_connections():
     lived = await nearbyassist(SIGNED_IN, USER)
     assert len(lived.budgets) == 1
@@ -155,6 +157,7 @@ async def test_one_client_of_nowistay_lasts_for_twenty_connections():
 # The check can fail: with a budget for each connection the same work is too much.
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize(
     ("way_in", "plan"),
     [
