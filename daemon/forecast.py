@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.units.push import changed, decide_record
+from daemon.units.push import changed, decide_record, standing
 from daemon.world import Want, World
 from mapping.capability import KindSpec, People
 from mapping.config import Route
@@ -103,8 +103,9 @@ def _decide(world: World, tx: Tx, route: Route, now: int) -> str | None:
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
     while True:
         records, position = changed(tx, route, state, _AT_ONCE)
+        origins = world.origins(tx, records)
         for record in records:
-            decide_record(tx, now, world, route, record)
+            decide_record(tx, now, world, route, standing(record, origins))
         if position <= state.position:
             return None
         cursors.move_route(tx, route.name, position)

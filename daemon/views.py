@@ -75,7 +75,7 @@ def _connection(world: World, tx: Tx, name: str) -> dict[str, Any]:
 def _route(tx: Tx, route: Route) -> dict[str, Any]:
     state = cursors.route(tx, route.name)
     counted: Counter[str] = Counter()
-    for row in outbox.counts(tx):
+    for row in overview.intents(tx):
         if row["route"] == route.name:
             counted[row["state"]] += row["n"]
     return {

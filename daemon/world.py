@@ -1,14 +1,16 @@
 """What the decisions look at, gathered from the store: read-only, so that ``plan`` sees exactly what a push sees."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mapping.capability import KindSpec, People, Platform
 from mapping.config import Config, Endpoint, Route, leads_back
 from mapping.decide import Case, next_step, person_wish, wish
 from mapping.expr import ExpressionError, record_scope
-from mapping.identity import Match, Suggestion, keys_of, match, origin_mark
+from mapping.identity import Match, Suggestion, keys_of, marks_in, match, origin_mark
 from mapping.model import Kind, Status
+from mapping.normal import same
 from mapping.record import Account, Record, begins_at, moment
 from mapping.wish import Pair, Skip, Step, Stuck, Wish
 from state import accounts, cursors, journal, ledger, links, outbox
@@ -98,11 +100,14 @@ class World:
 
         Several routes may put something of theirs under the same one.
         """
-        account = self.account(tx, record.connection)
-        platform = self.platform(record.connection).name
         own = route is not None and self.spec(route.target.connection, route.target.kind).under is not None
         ref = f"{record.ref}\0{route.name}" if route is not None and own else record.ref
-        return origin_mark(platform, account.id if account else record.connection, record.kind, ref)
+        return self.mark_of(tx, record.connection, record.kind, ref)
+
+    def mark_of(self, tx: Tx, connection: str, kind: Kind, ref: str) -> str:
+        """The origin mark of the record with this id."""
+        account = self.account(tx, connection)
+        return origin_mark(self.platform(connection).name, account.id if account else connection, kind, ref)
 
     def person_of(self, tx: Tx, record: Record) -> Record | None:
         """The first person that a booking or a review is about, where they are known."""
@@ -117,10 +122,9 @@ class World:
         target = route.target
         person = self.person_of(tx, record)
         held = self.held(tx, route, target.kind, record.entity)
-        back = self.back(route)
-        if back and record.status is Status.CANCELLED and journal.status_writer(tx, record.id) == back.name:
-            return Skip(f"route {back.name!r} cancelled it, and knows why")
-        left = outbox.delivery(tx, back.name, record.kind, record.entity) if back else None
+        if (anew := self._made_anew(tx, route, record)) is not None:
+            return Skip(anew)
+        left = self._as_left(tx, route, record)
         pending = outbox.unfinished(tx, route.name, target.kind, record.entity)
         in_flight = pending is not None and (pending.state == "sending" or pending.doubt_since is not None)
         try:
@@ -144,13 +148,76 @@ class World:
                 over_before=record.status is Status.COMPLETED
                 and journal.status_known_at(tx, record.id, state.baseline),
                 delivered=held is not None or in_flight,
-                as_left=left.shown if left else None,
+                as_left=left,
             )
             return wish(case)
         except ExpressionError as error:
-            if left is not None and left.shown == record.fields:
+            if left == record.fields:
                 return Skip("only the answer to our own write is known of it yet")
             return Stuck(f"an expression of the route fails on it: {error}")
+
+    def _as_left(self, tx: Tx, route: Route, record: Record) -> dict[str, Any] | None:
+        """A source record as the route back left it: what it showed first, where it was made by us, and of what we wrote."""
+        back = self.back(route)
+        if back is None:
+            return None
+        left = outbox.delivery(tx, back.name, record.kind, record.entity)
+        shown = left.shown if left else None
+        if marks_in(record.fields) or journal.made_by_us(tx, record.id):
+            # The answer to a create need not show all of the record: the rest is as we left it when it is first seen.
+            shown = {**journal.as_of(tx, record, 0), **(shown or {})}
+        return shown
+
+    def _made_anew(self, tx: Tx, route: Route, record: Record) -> str | None:
+        """Why a cancelled source record says nothing: the route back only made room for the same visit at another time."""
+        if record.status is not Status.CANCELLED:
+            return None
+        now = ledger.of_entity(tx, record.entity, record.connection, record.kind)
+        if now is not None and now.status is not Status.CANCELLED:
+            return f"it was made anew as {now.ref}"
+        back = self.back(route)
+        moving = outbox.unfinished(tx, back.name, record.kind, record.entity) if back else None
+        if moving is not None and moving.wish.moves and not moving.wish.ended:
+            return "it is being made anew at another time"
+        return None
+
+    def may_be_ours(self, tx: Tx, want: Want) -> bool:
+        """Whether a source record may be what the route back is making there right now: no mark is seen on it yet."""
+        back = self.back(want.route)
+        seen = journal.first_seen(tx, want.source.id)
+        return back is not None and outbox.creating(tx, back.name, want.source.kind, seen)
+
+    def origins(self, tx: Tx, records: Iterable[Record]) -> dict[int, Record]:
+        """For records that carry our mark, and stand for themselves alone so far: the record that each was made from.
+
+        The answer to our create may be lost, or come after the webhook that tells of it.
+        """
+        marked: dict[tuple[str, Kind], list[Record]] = {}
+        for record in records:
+            if marks_in(record.fields) and not ledger.shared(tx, record):
+                marked.setdefault((record.connection, record.kind), []).append(record)
+        found: dict[int, Record] = {}
+        for (connection, kind), unknown in marked.items():
+            by_mark = self._by_mark(tx, connection, kind)
+            for record in unknown:
+                source = next((by_mark[mark] for mark in marks_in(record.fields) if mark in by_mark), None)
+                origin = ledger.find(tx, source[0], kind, source[1]) if source else None
+                if origin is not None and not links.undone(tx, origin, record):
+                    found[record.id] = origin
+        return found
+
+    def _by_mark(self, tx: Tx, connection: str, kind: Kind) -> dict[str, tuple[str, str]]:
+        """Connection and id of everything that may have been carried to a connection, by its mark there."""
+        sources = {
+            route.source.connection
+            for route in self.routes_into(connection)
+            if kind in {route.target.kind, Kind.PEOPLE}
+        }
+        return {
+            self.mark_of(tx, source, kind, ref): (source, ref)
+            for source in sorted(sources)
+            for ref in ledger.refs(tx, source, kind)
+        }
 
     def wants(self, tx: Tx, route: Route, record: Record, wanted: Wish) -> list[Want]:
         """A wish with the people that it needs first, where they are known and do not exist at the target yet."""
@@ -163,6 +230,8 @@ class World:
         target = route.target.connection
         if self.spec(target, route.target.kind).people is not People.LINKED or wanted.ended:
             return []
+        if self.held(tx, route, route.target.kind, record.entity) is not None:
+            return []  # it has its people
         spec, region = self.spec(target, Kind.PEOPLE), self.region(tx, record.connection)
         return [
             Want(
@@ -208,19 +277,26 @@ class World:
         route, back = want.route, self.back(want.route)
         if back is None or want.kind is not route.target.kind:
             return None
-        if made is not None and made.shown is not None:
-            agreed = made.shown
-        else:
-            theirs = outbox.delivery(tx, back.name, want.source.kind, want.entity)
-            agreed = theirs.sent if theirs else {}
+        theirs = outbox.delivery(tx, back.name, want.source.kind, want.entity)
         newest = frozenset(route.newest) | frozenset(back.newest)
-        newer = (
-            name
-            for name in newest
-            if journal.field_changed_at(tx, held.id, name)
-            > journal.field_changed_at(tx, want.source.id, name)
+        newer = (name for name in newest if self._newer(tx, name, held, want.source, (route.name, back.name)))
+        written = self.spec(want.source.connection, want.source.kind).writes.values()
+        return Pair(
+            back.name,
+            frozenset(route.owns),
+            frozenset(back.owns),
+            newest,
+            frozenset(newer),
+            frozenset(written),
+            _agreed(tx, want.source, held, made, theirs),
         )
-        return Pair(back.name, frozenset(route.owns), frozenset(back.owns), newest, frozenset(newer), agreed)
+
+    def _newer(self, tx: Tx, name: str, one: Record, other: Record, ours: tuple[str, str]) -> bool:
+        """Whether somebody changed a field of one record later than of the other. A tie ends the same for both sides."""
+        times = [
+            (journal.field_changed_at(tx, record, name, ours), record.connection) for record in (one, other)
+        ]
+        return times[0] > times[1]
 
     def people_there(self, tx: Tx, want: Want) -> tuple[str, ...] | None:
         """The target's ids of the people a booking is for; None while not all of them exist there."""
@@ -248,6 +324,29 @@ class World:
         return match(
             want.kind, want.source.fields, want.wish.mark, found, region=region, shared=links.shared(tx, keys)
         )
+
+
+def _agreed(
+    tx: Tx, source: Record, held: Record, *delivered: outbox.Delivery | None
+) -> Mapping[str, Any] | None:
+    """What the target showed when the two sides last agreed: after the last write of either route.
+
+    Two records that were linked, and of which neither was written yet, agree in what was the same then, or when both
+    were first seen.
+    """
+    times = [each.at for each in delivered if each is not None]
+    if times:
+        return journal.as_of(tx, held, max(times))
+    linked = links.joined_at(tx, held.entity)
+    if linked is None:
+        return None
+    agreed: dict[str, Any] = {}
+    for when in (0, linked):
+        here, there = journal.as_of(tx, source, when), journal.as_of(tx, held, when)
+        agreed |= {
+            name: there[name] for name in there if name in here and same(name, here[name], there[name])
+        }
+    return agreed
 
 
 def parent_of(tx: Tx, source: Record, connection: str, under: Kind) -> Record | None:

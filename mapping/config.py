@@ -36,7 +36,9 @@ Scalar = str | int | float | bool
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
 DOOR_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$"
 SINCE_PATTERN = r"^\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:?\d{2})?)?$"
-ENDPOINT_PATTERN = r"^[a-z][a-z0-9_-]*\.(people|person|bookings?|reviews?)$"
+ENDPOINT_PATTERN = (
+    rf"^[a-z][a-z0-9_-]*\.({'|'.join(word for kind in Kind for word in (kind.value, kind.one))})$"
+)
 ROUTE_PATTERN = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
 _TOP_PORT = 65535
 

@@ -20,7 +20,8 @@ from mapping.capability import INHERITED, Act, KindSpec, People, Voice, can_canc
 from mapping.config import OnCancel, OnReschedule, Route
 from mapping.expr import ExpressionError, Scope
 from mapping.model import Kind, Status
-from mapping.normal import lacking, moved, phone_key, same, unmarked
+from mapping.normal import lacking, phone_key, same, unmarked
+from mapping.pairs import settle
 from mapping.record import Record, begins_at, ends_at, moment
 from mapping.wish import Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
 
@@ -53,7 +54,7 @@ class Case:
 def wish(case: Case) -> Wish | Skip:
     """What the route wants for a source record. Raises ExpressionError when the YAML's expressions fail on it."""
     fields, status = case.source.fields, case.source.status
-    if (reason := _too_old(case) or _over_too_soon(case)) is not None:
+    if (reason := _too_old(case) or _over_too_soon(case) or _nobody_yet(case)) is not None:
         return Skip(reason)
     if status is Status.UNKNOWN:
         return Skip(
@@ -67,7 +68,7 @@ def wish(case: Case) -> Wish | Skip:
     if not ended and not _wanted(case):
         return Skip("`when` is not true for it")
     wanted = _wanted_fields(case, fields)
-    left = _left_fields(case)
+    left = _left(case)
     only_tags = ended is not None and (
         _on_cancel(case) is OnCancel.TAG or (case.target.cancel_leaves_open and case.route.on_cancel is None)
     )
@@ -87,8 +88,18 @@ def wish(case: Case) -> Wish | Skip:
         only_tags=only_tags,
         moves=case.route.on_reschedule is OnReschedule.CANCEL_AND_CREATE,
         not_before=None if ended else _not_before(case),
-        untouched=tuple(name for name, value in wanted.items() if name in left and left[name] == value),
+        untouched=tuple(
+            name for name, value in wanted.items() if name in left and same(name, left[name], value)
+        ),
     )
+
+
+def _left(case: Case) -> dict[str, Any]:
+    """What the route would want of the source as the route back left it: there the source has said nothing itself."""
+    try:
+        return _wanted_fields(case, case.as_left) if case.as_left is not None else {}
+    except ExpressionError:
+        return {}
 
 
 def _on_cancel(case: Case) -> OnCancel:
@@ -134,6 +145,14 @@ def _over_too_soon(case: Case) -> str | None:
     return None
 
 
+def _nobody_yet(case: Case) -> str | None:
+    """A thin webhook tells of a booking before a list shows whose it is: a target that wants to be told would refuse it."""
+    embedded = case.target.people is People.EMBEDDED and case.source.kind is Kind.BOOKINGS
+    if embedded and not case.delivered and "people" not in case.source.fields:
+        return "it is not known yet whom it is for"
+    return None
+
+
 def _begins(record: Record) -> int | None:
     fields = record.fields
     if record.kind is Kind.BOOKINGS:
@@ -174,17 +193,8 @@ def _wanted_fields(case: Case, source: Mapping[str, Any]) -> dict[str, Any]:
         wanted.pop("completed_at", None)
     if phone := phone_key(wanted.get("phone"), case.region):
         wanted["phone"] = phone
-    if isinstance(wanted.get("notes"), str):
-        wanted["notes"] = unmarked(wanted["notes"])  # a mark is ours, and of that record alone
+    wanted |= {name: unmarked(wanted[name]) for name in ("notes", "tags") if wanted.get(name)}
     return {name: value for name, value in wanted.items() if value is not None or name in spec.clearable}
-
-
-def _left_fields(case: Case) -> dict[str, Any]:
-    """What the route would want of the source as the route back left it: the answer to a write may show little of it."""
-    try:
-        return _wanted_fields(case, case.as_left) if case.as_left is not None else {}
-    except ExpressionError:
-        return {}
 
 
 _NOT_TAKEN_OVER = {"people", "staff", "service", "blocked"}
@@ -254,7 +264,7 @@ def next_step(
         already = target.status in {Status.CANCELLED, wanted.ended}
         return Settled("it is cancelled there already") if already else _spoken(write, wanted, spec)
     changes = _changes(wanted, spec, target, sent or {}, region)
-    if pair is not None and not wanted.only_create and (conflict := _settle(changes, pair, target, region)):
+    if pair is not None and not wanted.only_create and (conflict := settle(changes, pair, target, region)):
         return Stuck(conflict)
     if not changes or wanted.only_create:
         return Settled("it exists" if wanted.only_create else "the target holds it already")
@@ -275,34 +285,6 @@ def _made_room(wanted: Wish, target: Record, sent: Mapping[str, Any]) -> bool:
 
 
 _MOVING = {"starts", "ends", "arrival", "departure"}
-
-
-def _settle(changes: dict[str, Any], pair: Pair, target: Record, region: str | None) -> str | None:
-    """Leave to the other side what is its own; gives why a human has to decide, where nothing else does."""
-    open_ones = []
-    for name in list(changes):
-        shown = target.fields.get(name)
-        if name in pair.owned_there or name in pair.newer_there:
-            del changes[name]
-        elif name in pair.owned_here or name in pair.newest or name in {"tags", "status"}:
-            continue
-        elif name in pair.agreed and moved(name, changes[name], pair.agreed[name], shown, region):
-            both = f": {_short(changes[name])} here, {_short(shown)} there" if name in _SHOWN else ""
-            open_ones.append(name + both)
-    if not open_ones:
-        return None
-    return (
-        f"both sides have changed {'; '.join(open_ones)}. Make them equal, or say in the YAML who decides (`owns`,"
-        f" `newest`, here or in route {pair.back!r}); then retry"
-    )
-
-
-_SHOWN = {*_MOVING, "amount", "adults", "children", "title"}
-"""Fields whose values may be shown in a message: never contact data or free text."""
-
-
-def _short(value: Any) -> str:
-    return f"{value['minor']} {value['currency']}" if isinstance(value, Mapping) else str(value)
 
 
 def _creation(

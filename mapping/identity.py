@@ -35,7 +35,15 @@ def marks_in(fields: Mapping[str, Any]) -> list[str]:
     """Our origin marks on a record: among its tags, as a word of its notes, or as another system's reference."""
     words = [str(tag) for tag in fields.get("tags") or ()]
     words += [word for name in ("notes", "external_ref") for word in str(fields.get(name) or "").split()]
-    return [word for raw in words if (word := raw.strip(" \t\r\n[]().,;").lower()).startswith(MARK_PREFIX)]
+    return [_bare(word) for word in words if _is_mark(word)]
+
+
+def _bare(word: str) -> str:
+    return word.strip(" \t\r\n[]().,;").lower()
+
+
+def _is_mark(word: str) -> bool:
+    return _bare(word).startswith(MARK_PREFIX)
 
 
 def keys_of(kind: Kind, fields: Mapping[str, Any], region: str | None) -> list[tuple[str, str]]:

@@ -50,9 +50,11 @@ def digits(phone: str | None) -> str:
 _MARK = re.compile(r"\s*\bbookferry-[a-z2-7]{16}\b", re.IGNORECASE)
 
 
-def unmarked(text: str) -> str:
-    """Notes without our origin marks, which some platforms have no other place for."""
-    return _MARK.sub("", text).strip() if _MARK.search(text) else text
+def unmarked(value: Any) -> Any:
+    """Notes or tags without our origin marks: they name one record and must not travel on to another."""
+    if not isinstance(value, str):
+        return [tag for tag in value if not _MARK.search(str(tag))]
+    return (_MARK.sub("", value).strip() or None) if _MARK.search(value) else value
 
 
 def full_name(fields: Mapping[str, Any]) -> str:

@@ -81,8 +81,10 @@ class Pair:
     """Fields that are as whoever changed them last wants them."""
     newer_there: frozenset[str] = frozenset()
     """Those of ``newest`` that the target changed last."""
-    agreed: Mapping[str, Any] = field(default_factory=dict)
-    """What the target showed when both sides last agreed."""
+    shared: frozenset[str] = frozenset()
+    """Fields that the other route writes too: of all others there is no second opinion."""
+    agreed: Mapping[str, Any] | None = None
+    """What the target showed when both sides last agreed; None: they never did."""
 
 
 @dataclass(frozen=True, slots=True)

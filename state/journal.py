@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from mapping.model import Kind
-from mapping.record import Record
+from mapping.record import Record, moment
 from state.database import Row, Tx
 from state.ledger import get
 
@@ -56,31 +57,54 @@ def status_known_at(tx: Tx, record: int, position: int) -> bool:
     )
 
 
-def field_changed_at(tx: Tx, record: int, name: str) -> int:
-    """When a field of a record last changed (epoch milliseconds); 0 where it never did since it was first seen."""
-    return int(
-        tx.value(
-            "SELECT coalesce(max(at), 0) FROM journal WHERE record = :r AND (json_type(before, '$.' || :n) IS NOT NULL"
-            " OR EXISTS (SELECT 1 FROM json_each(added) a WHERE a.value = :n))",
-            r=record,
-            n=name,
-        )
+def field_changed_at(tx: Tx, record: Record, name: str, but: Sequence[str] = ()) -> int:
+    """When a field was last changed (epoch milliseconds) by anybody but these routes; 0 where it never was.
+
+    We may learn of a change long after it was made. Where it is the record's last one, the platform's own time of the
+    last change is nearer to the truth.
+    """
+    row = tx.row(
+        "SELECT j.at, j.seq = (SELECT max(seq) FROM journal WHERE record = :r) AS last FROM journal j"
+        " LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r"
+        " AND (json_type(j.before, '$.' || :n) IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n))"
+        " AND (i.route IS NULL OR i.route NOT IN (SELECT value FROM json_each(:but))) ORDER BY j.seq DESC LIMIT 1",
+        r=record.id,
+        n=name,
+        but=json.dumps(list(but)),
     )
+    if row is None:
+        return 0
+    stamped = moment(record.fields.get("updated_at")) if row["last"] else None
+    return int(row["at"] if stamped is None else min(row["at"], stamped))
+
+
+def made_by_us(tx: Tx, record: int) -> bool:
+    """Whether the answer to a write of ours was the first that was ever seen of a record."""
+    return bool(
+        tx.value("SELECT intent IS NOT NULL FROM journal WHERE record = :r ORDER BY seq LIMIT 1", r=record)
+    )
+
+
+def first_seen(tx: Tx, record: int) -> int:
+    """When a record was first seen, in epoch milliseconds."""
+    return int(tx.value("SELECT coalesce(min(at), 0) FROM journal WHERE record = :r", r=record))
+
+
+def as_of(tx: Tx, record: Record, at: int) -> dict[str, Any]:
+    """The fields of a record as they stood at a moment; one that nobody had seen by then, as it was first seen."""
+    fields = dict(record.fields)
+    for row in tx.rows(
+        "SELECT before FROM journal WHERE record = :r AND at > :at AND before IS NOT NULL ORDER BY seq DESC",
+        r=record.id,
+        at=at,
+    ):
+        fields |= json.loads(row["before"])
+    return fields
 
 
 def last_writer(tx: Tx, record: int) -> str | None:
     """The route whose write last changed a record; None: somebody else did."""
     return tx.value(  # type: ignore[no-any-return]
         "SELECT i.route FROM journal j LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r ORDER BY j.seq DESC LIMIT 1",
-        r=record,
-    )
-
-
-def status_writer(tx: Tx, record: int) -> str | None:
-    """The route whose write gave a record its status; None: somebody else did."""
-    return tx.value(  # type: ignore[no-any-return]
-        "SELECT i.route FROM journal j LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r"
-        " AND (json_type(j.before, '$.status') IS NOT NULL"
-        " OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = 'status')) ORDER BY j.seq DESC LIMIT 1",
         r=record,
     )

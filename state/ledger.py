@@ -312,6 +312,13 @@ def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None
     return _record(row) if row else None
 
 
+def shared(tx: Tx, record: Record) -> bool:
+    """Whether other records stand for the same entity."""
+    return record.entity != record.id or bool(
+        tx.value("SELECT 1 FROM record WHERE joined = :r LIMIT 1", r=record.id)
+    )
+
+
 def all_of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> list[Record]:
     """All records by which a connection knows an entity, oldest first."""
     rows = tx.rows(
@@ -343,6 +350,16 @@ def not_shown(
         n=limit,
     )
     return [_record(row) for row in rows]
+
+
+def refs(tx: Tx, connection: str, kind: Kind) -> list[str]:
+    """The platform's own ids of all records of a stream."""
+    rows = tx.rows(
+        "SELECT r.ref FROM record r JOIN stream s ON s.id = r.stream WHERE s.connection = :c AND s.kind = :k",
+        c=connection,
+        k=kind.value,
+    )
+    return [row["ref"] for row in rows]
 
 
 def set_missing(tx: Tx, record: int, times: int) -> None:

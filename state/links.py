@@ -56,6 +56,11 @@ def join(tx: Tx, source: Record, target: Record, how: str, *, now: int) -> None:
     _rekey(tx, target.entity, source.entity)
 
 
+def joined_at(tx: Tx, entity: int) -> int | None:
+    """When records were last linked to stand for this entity (epoch milliseconds)."""
+    return tx.value("SELECT max(at) FROM link WHERE entity = :e AND undone_at IS NULL", e=entity)  # type: ignore[no-any-return]
+
+
 def undo(tx: Tx, record: Record, *, now: int) -> bool:
     """Let a record stand for itself again. The pair is remembered: it is not matched by itself a second time."""
     others = tx.rows(

@@ -218,7 +218,7 @@ def delivered(
 ) -> None:
     """Remember what a route last delivered: only a newer wish for a field is written again.
 
-    ``shown``: the target's fields right after a write of ours.
+    ``shown``: what the target shows right after a write of ours of the fields that it wrote.
     """
     tx.run(
         "INSERT INTO delivery (route, kind, entity, sent, target, shown, at) VALUES (:r, :k, :e, :s, :t, :shown, :now)"
@@ -338,13 +338,15 @@ class Delivery:
     target: str | None
     """The target's id of the record, where it stands for no entity of its own."""
     shown: dict[str, Any] | None
-    """What the target showed right after our last write."""
+    """What the target showed of the fields that we wrote, right after we did."""
+    at: int
+    """When that was, in epoch milliseconds."""
 
 
 def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
     """What a route last delivered for an entity."""
     row = tx.row(
-        "SELECT sent, target, shown FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
+        "SELECT sent, target, shown, at FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
         r=route,
         k=kind.value,
         e=entity,
@@ -352,7 +354,10 @@ def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
     if row is None:
         return None
     return Delivery(
-        json.loads(row["sent"]), row["target"], json.loads(row["shown"]) if row["shown"] else None
+        json.loads(row["sent"]),
+        row["target"],
+        json.loads(row["shown"]) if row["shown"] else None,
+        row["at"],
     )
 
 
@@ -371,13 +376,20 @@ def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> in
     )
 
 
+def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
+    """Whether a create of a route, sent by that moment, is still without an answer."""
+    return bool(
+        tx.value(
+            "SELECT 1 FROM intent i JOIN attempt a ON a.intent = i.id WHERE i.route = :r AND i.kind = :k"
+            " AND (i.state = 'sending' OR (i.state = 'open' AND i.doubt_since IS NOT NULL))"
+            " AND a.target IS NULL AND a.started_at <= :until LIMIT 1",
+            r=route,
+            k=kind.value,
+            until=until,
+        )
+    )
+
+
 def attempts(tx: Tx, intent: int) -> list[Row]:
     """All attempts of an intent, oldest first."""
     return tx.rows("SELECT * FROM attempt WHERE intent = :i ORDER BY id", i=intent)
-
-
-def counts(tx: Tx) -> list[Row]:
-    """How many intents each route has in each state."""
-    return tx.rows(
-        "SELECT route, connection, state, count(*) AS n FROM intent GROUP BY route, connection, state"
-    )

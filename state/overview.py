@@ -48,3 +48,10 @@ def shadow(tx: Tx, tables: Iterable[str]) -> None:
         made = str(tx.value("SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = :n", n=table))
         tx.run(made.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
         tx.run(f"INSERT INTO temp.{table} SELECT * FROM main.{table}")
+
+
+def intents(tx: Tx) -> list[Row]:
+    """How many intents each route has in each state."""
+    return tx.rows(
+        "SELECT route, connection, state, count(*) AS n FROM intent GROUP BY route, connection, state"
+    )

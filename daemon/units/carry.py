@@ -1,8 +1,10 @@
 """Carrying one intent: look where that is needed, write once, and commit the outcome with what the target answered."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -105,7 +107,13 @@ class Carrier:
         if isinstance(step, Stuck):
             outbox.park(tx, intent, problem=step.why)
             return self._end("parked")
-        return self._create(tx, want, step) if step.ref is None else self._begin(tx, intent, step)
+        return self._create(tx, want, step) if step.ref is None else self._update(tx, want, step)
+
+    def _update(self, tx: Tx, want: Want, write: Write) -> _Look | _Send | None:
+        """Where two sides are kept in step, nobody may have told us yet what was changed there: look first."""
+        if not self.looked and self.app.world.back(want.route) is not None:
+            return _Look(write)
+        return self._begin(tx, self.intent, write)
 
     def _lost(self, intent: Intent, held: Record | None) -> Write:
         return Write(
@@ -120,15 +128,12 @@ class Carrier:
             links.join(tx, want.source, found.record, found.how, now=self.app.ms())
             self.intent = replace(self.intent, entity=ledger.get(tx, want.source.id).entity)
             return self._prepare(tx)
+        if self.app.world.may_be_ours(tx, want):
+            return self._wait(tx, want, Waits("we are making one there right now, and this may be it"))
         if not self.looked and any(write.fields.get(name) for name in spec.unique):
             return _Look(write)
-        if isinstance(found, Suggestion):
-            outbox.park(tx, self.intent, problem=self._suggest(want, found))
-            return self._end("parked")
-        if self.conflicts:
-            outbox.park(
-                tx, self.intent, problem="the target says that it exists, and shows no record of ours"
-            )
+        if (problem := self._question(want, found)) is not None:
+            outbox.park(tx, self.intent, problem=problem)
             return self._end("parked")
         if self.intent.doubt_since is not None:
             settled = self.intent.doubt_since + self.app.settle_ms
@@ -139,6 +144,12 @@ class Carrier:
                 return self._end("later")
             outbox.settle_doubt(tx, self.intent)
         return self._begin(tx, self.intent, write)
+
+    def _question(self, want: Want, found: Suggestion | None) -> str | None:
+        """Why a human has to say whether the record is there already."""
+        if isinstance(found, Suggestion):
+            return self._suggest(want, found)
+        return "the target says that it exists, and shows no record of ours" if self.conflicts else None
 
     def _suggest(self, want: Want, found: Suggestion) -> str:
         source, target = want.source, want.route.target.connection
@@ -216,7 +227,23 @@ class Carrier:
                 target=found[0].ref,
             )
         if found and self.intent.doubt_since is not None:
+            self._arrived(tx, found[0].ref)
             outbox.settle_doubt(tx, self.intent)
+
+    def _arrived(self, tx: Tx, ref: str) -> None:
+        """A create in doubt has arrived, and with it all that it sent: what the target never shows is not sent again."""
+        intent, last = self.intent, outbox.attempts(tx, self.intent.id)[-1]
+        target = ledger.find(tx, intent.connection, intent.kind, ref)
+        if last["target"] is None and target is not None:
+            outbox.delivered(
+                tx,
+                intent.route,
+                intent.kind,
+                intent.entity,
+                json.loads(last["fields"]),
+                now=self.app.ms(),
+                shown=target.fields,
+            )
 
     async def _write(self, step: _Send) -> bool:
         """One call. The outcome is committed together with what the answer shows, so that the echo finds nothing new."""
@@ -255,6 +282,7 @@ class Carrier:
         own = self.app.world.spec(intent.connection, intent.kind).under is not None
         if target is not None and not own:
             links.join(tx, ledger.get(tx, intent.source), target, "written", now=now)
+            self._forget_back(tx, step.write)
         outbox.end_attempt(tx, step.attempt, outcome="done", now=now, target=seen.ref)
         if step.write.then_create:
             outbox.reopen(tx, intent, now=now)
@@ -264,8 +292,26 @@ class Carrier:
             intent,
             now=now,
             target=seen.ref if own else None,
-            shown=target.fields if target else None,
+            shown=self._shown(tx, step.write, target) if target else None,
         )
+
+    def _forget_back(self, tx: Tx, write: Write) -> None:
+        """What we made has nothing to say yet: whatever the route back wanted of it came of a webhook before the answer."""
+        intent = self.intent
+        back = self.app.world.back(self.app.world.routes[intent.route])
+        if back is not None and write.ref is None and intent.kind is back.source.kind:
+            entity = ledger.get(tx, intent.source).entity
+            outbox.drop(
+                tx, route=back.name, kind=back.target.kind, entity=entity, why="we made it", now=self.app.ms()
+            )
+
+    def _shown(self, tx: Tx, write: Write, target: Record) -> dict[str, Any]:
+        """What the target shows of all that this route wrote. Whatever else its answer shows, somebody there may have said."""
+        if write.ref is None:
+            return dict(target.fields)
+        made = outbox.delivery(tx, self.intent.route, self.intent.kind, self.intent.entity)
+        written = {name: target.fields[name] for name in write.fields if name in target.fields}
+        return {**((made.shown if made else None) or {}), **written}
 
     async def _failed(self, step: _Send, error: PlatformError) -> None:
         now = self.app.ms()

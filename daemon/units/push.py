@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -13,7 +14,7 @@ from mapping.config import Route
 from mapping.model import Kind
 from mapping.record import Record
 from mapping.wish import Settled, Skip, Stuck, Wish
-from state import cursors, journal, ledger, outbox, units
+from state import cursors, journal, ledger, links, outbox, units
 from state.cursors import RouteState
 from state.database import Tx
 from state.outbox import Intent
@@ -96,8 +97,11 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
             return False
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
     records, position = changed(tx, route, state, _DECIDED_AT_ONCE)
+    origins = world.origins(tx, records)
     for record in records:
-        decide_record(tx, now, world, route, record)
+        if record.id in origins:
+            links.join(tx, origins[record.id], record, "mark", now=now)
+        decide_record(tx, now, world, route, standing(record, origins))
     cursors.move_route(tx, route.name, position)
     return state.position < position < journal.end(tx)
 
@@ -119,6 +123,11 @@ def changed(tx: Tx, route: Route, state: RouteState, limit: int) -> tuple[list[R
     return records, position
 
 
+def standing(record: Record, origins: Mapping[int, Record]) -> Record:
+    """A record as one of the entity that its mark names."""
+    return replace(record, entity=origins[record.id].entity) if record.id in origins else record
+
+
 def _paths(route: Route) -> list[str]:
     expressions = [route.when, *route.set.values()]
     return [path for expression in expressions for path in getattr(expression, "paths", ())]
@@ -137,12 +146,22 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
         return
     for want in world.wants(tx, route, record, wanted):
         step, _ = world.step(tx, want)
+        if not isinstance(step, Stuck):
+            _ask_again(tx, now, world, want)
         if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
             made = outbox.delivery(tx, route.name, want.kind, want.entity)
             if made is not None and not want.wish.only_create:
                 outbox.delivered(tx, route.name, want.kind, want.entity, want.wish.fields, now=now)
             continue
         put(tx, now, want)
+
+
+def _ask_again(tx: Tx, now: int, world: World, want: Want) -> None:
+    """Where one side of two has no question to a human any more, that of the route back is looked at again."""
+    back = world.back(want.route)
+    asked = outbox.unfinished(tx, back.name, want.source.kind, want.entity) if back else None
+    if asked is not None and asked.state == "parked":
+        outbox.retry(tx, asked.id, now=now)
 
 
 def _park_undecided(tx: Tx, now: int, world: World, route: Route, record: Record, stuck: Stuck) -> None:

@@ -130,6 +130,7 @@ def test_the_demo_holds(tmp_path):
     assert all(len(line) <= 100 for line in done.stdout.splitlines())
 
 
+@pytest.mark.speaks
 @pytest.mark.parametrize(
     ("said", "instead", "broken"),
     [

@@ -7,7 +7,7 @@ from seen import put as put_record
 from mapping.capability import Act
 from mapping.model import Kind
 from mapping.wish import Wish, Write
-from state import outbox
+from state import outbox, overview
 
 P, B = Kind.PEOPLE, Kind.BOOKINGS
 GEL, CUT = Wish({"title": "Gel"}, "m", "why"), Wish({"title": "Cut"}, "m", "why", people=("c1",))
@@ -166,7 +166,7 @@ class TestParked:
         outbox.park(tx, the(tx), problem="refused")
         assert outbox.dismiss(tx, 1, now=21)
         assert (the(tx).state, the(tx).ended_at) == ("dismissed", 21)
-        assert outbox.counts(tx) == [{"route": "r", "connection": "reviews", "state": "dismissed", "n": 1}]
+        assert overview.intents(tx) == [{"route": "r", "connection": "reviews", "state": "dismissed", "n": 1}]
 
     def test_the_wish_comes_back_as_it_was(self, tx, entity):
         loud = replace(CUT, loud=True, person={"email": "a@x.nz"})

@@ -45,7 +45,7 @@ async def views(app):
             list(units.every(tx)),
             overview.streams(tx),
             overview.rejected(tx),
-            outbox.counts(tx),
+            overview.intents(tx),
             [intent.problem for intent in outbox.in_state(tx, "parked")],
             [
                 outbox.attempts(tx, intent.id)[-1:] and outbox.attempts(tx, intent.id)[-1]["detail"]

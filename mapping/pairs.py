@@ -1,0 +1,48 @@
+"""Two routes that keep two sides in step, each in its direction: who may write which field, and when a human decides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mapping.money import NO_CURRENCY, to_major
+from mapping.normal import moved
+from mapping.record import Record
+from mapping.wish import Pair
+
+_SHOWN = {"starts", "ends", "arrival", "departure", "amount", "adults", "children", "title"}
+"""Fields whose values may be shown in a message: never contact data or free text."""
+
+_NEVER_A_QUESTION = {"tags", "status"}
+"""Tags are only added, and a status leads one way."""
+
+
+def settle(changes: dict[str, Any], pair: Pair, target: Record, region: str | None) -> str | None:
+    """Leave to the other side what is its own; gives why a human has to decide, where nothing else does.
+
+    Both sides have changed a field when the target no longer shows what it did when they last agreed. Where they never
+    did (two records that were only now linked), two different values are a question too; an empty one is filled in.
+    """
+    open_ones = []
+    for name in list(changes):
+        shown = target.fields.get(name)
+        if name in pair.owned_there or name in pair.newer_there:
+            del changes[name]
+        elif name in pair.owned_here | pair.newest | _NEVER_A_QUESTION or name not in pair.shared:
+            continue
+        elif moved(
+            name, changes[name], None if pair.agreed is None else pair.agreed.get(name), shown, region
+        ):
+            both = f": {_short(changes[name])} here, {_short(shown)} there" if name in _SHOWN else ""
+            open_ones.append(name + both)
+    if not open_ones:
+        return None
+    return (
+        f"both sides have changed {'; '.join(open_ones)}. Make them equal, or say in the YAML who decides (`owns`,"
+        f" `newest`, here or in route {pair.back!r}); then retry"
+    )
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    currency = value["currency"]
+    return f"{to_major(value['minor'], currency)}" + ("" if currency == NO_CURRENCY else f" {currency}")
