@@ -36,8 +36,10 @@ __all__ = ["Answer", "Auth", "Client", "Hook", "segment"]
 ATTEMPTS = 4
 """How often a call is tried, the first time included."""
 
-PATIENCE = 60.0
-"""Seconds that a call may spend on repetitions, or in line for its budget. More is a schedule's business."""
+PATIENCE = 65.0
+"""Seconds that a call may spend on repetitions, or in line for its budget: a window of a minute passes meanwhile, with
+the travel of its requests. More is a schedule's business.
+"""
 
 # Seconds that a 429 without a Retry-After holds everybody who shares the budget.
 _BLIND_HOLD = 5.0

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.base import TRAVEL_S
 from connectors.budget import LONGEST_HOLD, Budget, Lane
 from connectors.errors import TryLater
+from connectors.http import PATIENCE
 
 
 class Time:
@@ -148,6 +150,14 @@ async def test_patience_ends_with_the_moment_to_come_back():
     assert caught.value.retry_at == pytest.approx(1_000_900_000, abs=10)
     assert time.now == 1_000_000  # told at once, not after a minute
     assert (await time.run(stamped(b, time)))[0] > 1_000_900  # and its place in the queue is free again
+
+
+async def test_a_call_is_patient_enough_for_the_window_of_a_minute():
+    time = Time()
+    b = budget([(1, 60)], time, travel=TRAVEL_S)
+    await b.take()
+    moments = await time.run(stamped(b, time, patience=PATIENCE))
+    assert moments[0] - 1_000_000 == pytest.approx(60 + TRAVEL_S, abs=0.01)
 
 
 async def test_lanes_go_first_and_a_lane_is_fifo():
