@@ -357,10 +357,12 @@ def parent_of(tx: Tx, source: Record, connection: str, under: Kind) -> Record | 
     """
     if source.kind is under:
         return ledger.of_entity(tx, source.entity, connection, under)
-    about = source.fields.get("booking") if under is Kind.BOOKINGS else None
-    if about and (booking := ledger.find(tx, source.connection, Kind.BOOKINGS, about)):
+    about = source.fields.get("booking")
+    booking = ledger.find(tx, source.connection, Kind.BOOKINGS, about) if about else None
+    if booking is not None and under is Kind.BOOKINGS:
         return ledger.of_entity(tx, booking.entity, connection, under)
-    refs = source.fields.get("people") or [source.fields.get("person")]
+    of_booking = booking.fields.get("people") if booking else None
+    refs = source.fields.get("people") or of_booking or [source.fields.get("person")]
     person = ledger.find(tx, source.connection, Kind.PEOPLE, refs[0]) if refs and refs[0] else None
     if person is None:
         return None

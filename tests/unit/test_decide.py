@@ -26,7 +26,7 @@ routes:
   - from: FROM
     to: TO
 """
-MARK = "bookferry-abc"
+MARK = "bookferry-abcdefghij234567"
 CUTOVER = "2026-11-01T00:00:00Z"
 AT = "2026-11-02T10:00:00.000Z"
 BOOKING: dict[str, Any] = {
@@ -429,9 +429,13 @@ class TestOwnFields:
     def test_another_key_that_moved_over_there_is_no_conflict(self):
         agreed = {"parameters": {"stars": "4", "theirs": "y"}}
         there = {"parameters": {"stars": "4", "theirs": "z"}}
-        assert self.change(there, pair=Pair("back", agreed=agreed)) == {"stars": "5"}
+        assert self.change(there, pair=Pair("back", shared=frozenset({"parameters"}), agreed=agreed)) == {
+            "stars": "5"
+        }
         there = {"parameters": {"stars": "3", "theirs": "y"}}
-        assert isinstance(self.change(there, pair=Pair("back", agreed=agreed)), Stuck)
+        assert isinstance(
+            self.change(there, pair=Pair("back", shared=frozenset({"parameters"}), agreed=agreed)), Stuck
+        )
 
 
 class TestMarksInNotes:
