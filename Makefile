@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lock clean
+.PHONY: demo test campaign bench lock clean
 
 demo: .venv/ready
 	$(BIN)/bookferry demo --once
@@ -13,6 +13,10 @@ test: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2
+
+# The long forms: every crash at every occurrence, fifty quiet cycles of every pair.
+campaign: .venv/ready
+	$(BIN)/python -m pytest -n 2 -m campaign
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench
