@@ -38,10 +38,10 @@ class Schedule:
         Webhooks that were sent while nobody listened are lost, so every start reads everything once.
         """
         for number, name in enumerate(self.app.connectors):
-            first = _now() + timedelta(seconds=_SPREAD_S * number)
+            first = self._now() + timedelta(seconds=_SPREAD_S * number)
             self._every(f"pull:{name}", _trigger(self.app.config.poll(name)), first)
             for sort in ("inbox", "push"):
-                self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
+                self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), self._now())
         self.app.wake_at = self.at
         self._bell.start()
 
@@ -54,7 +54,11 @@ class Schedule:
         held = self._bell.get_job(f"once:{key}")
         if held is None or held.next_run_time > due:
             self._bell.add_job(
-                self._ring, DateTrigger(max(due, _now())), args=[key], id=f"once:{key}", replace_existing=True
+                self._ring,
+                DateTrigger(max(due, self._now())),
+                args=[key],
+                id=f"once:{key}",
+                replace_existing=True,
             )
 
     async def _ring(self, key: str) -> None:
@@ -65,9 +69,8 @@ class Schedule:
         if self._bell.running:
             self._bell.shutdown(wait=False)
 
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.app.now(), UTC)
 
 
 def _trigger(poll: Interval | Cron) -> BaseTrigger:
