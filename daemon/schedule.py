@@ -41,7 +41,9 @@ class Schedule:
             first = self._now() + timedelta(seconds=_SPREAD_S * number)
             self._every(f"pull:{name}", _trigger(self.app.config.poll(name)), first)
             for sort in ("inbox", "push"):
-                self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), self._now())
+                self._every(
+                    f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), self._now()
+                )
         self.app.wake_at = self.at
         self._bell.start()
 

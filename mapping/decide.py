@@ -69,9 +69,7 @@ def wish(case: Case) -> Wish | Skip:
         return Skip("`when` is not true for it")
     wanted = _wanted_fields(case, fields)
     left = _left(case)
-    only_tags = ended is not None and (
-        _on_cancel(case) is OnCancel.TAG or (case.target.cancel_leaves_open and case.route.on_cancel is None)
-    )
+    only_tags = ended is not None and (_on_cancel(case) is OnCancel.TAG or case.target.cancel_leaves_open)
     if ended:
         wanted = {"tags": list(case.target.cancel_tags.get(ended, (ended.value,)))} if only_tags else {}
     loud, note = _loudness(case, wanted)
@@ -215,7 +213,10 @@ def _loudness(case: Case, wanted: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _people(case: Case) -> tuple[str, ...]:
-    return tuple(case.source.fields.get("people") or ()) if case.target.people is People.LINKED else ()
+    """Whom it is for, where the target links to people of its own, or wants contact data that nobody has shown yet."""
+    named = tuple(case.source.fields.get("people") or ())
+    unknown = case.target.people is People.EMBEDDED and case.person is None
+    return named if unknown or case.target.people is People.LINKED else ()
 
 
 def _contact(case: Case) -> dict[str, Any] | None:
@@ -303,6 +304,8 @@ def _creation(
             **fields,
             spec.under.one: parent.ref,
         }
+    if spec.people is People.EMBEDDED and wanted.people:
+        return Waits("it is not known yet whom it is for")
     if spec.people is People.LINKED and kind is Kind.BOOKINGS:
         if not wanted.people:
             return Waits("it is not known yet whom it is for")

@@ -10,6 +10,7 @@ import structlog
 from daemon.units import Unit
 from daemon.units.carry import Carrier, put
 from daemon.world import Want, World
+from mapping.capability import People
 from mapping.config import Route
 from mapping.model import Kind
 from mapping.record import Record
@@ -96,7 +97,7 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
         if route.since is None:
             return False
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
-    records, position = changed(tx, route, state, _DECIDED_AT_ONCE)
+    records, position = changed(tx, world, route, state, _DECIDED_AT_ONCE)
     origins = world.origins(tx, records)
     for record in records:
         if record.id in origins:
@@ -106,11 +107,12 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
     return state.position < position < journal.end(tx)
 
 
-def changed(tx: Tx, route: Route, state: RouteState, limit: int) -> tuple[list[Record], int]:
+def changed(tx: Tx, world: World, route: Route, state: RouteState, limit: int) -> tuple[list[Record], int]:
     """The records that a route has to look at next: changed ones, and bookings whose person changed."""
     source = route.source
-    follows_people = source.kind is not Kind.PEOPLE and any(
-        path.startswith("person.") for path in _paths(route)
+    told_whom = world.spec(route.target.connection, route.target.kind).people is People.EMBEDDED
+    follows_people = source.kind is not Kind.PEOPLE and (
+        told_whom or any(path.startswith("person.") for path in _paths(route))
     )
     kinds = [source.kind, Kind.PEOPLE] if follows_people else [source.kind]
     found, position = journal.changed_after(tx, source.connection, kinds, state.position, limit)
