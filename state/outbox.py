@@ -323,8 +323,8 @@ def recover(tx: Tx, connection: str, *, now: int) -> int:
     )
     return tx.run(
         "UPDATE intent SET state = 'open', due_at = :now, problem = 'the outcome of the last call is unknown',"
-        " doubt_since = (SELECT max(started_at) FROM attempt WHERE intent = intent.id)"
-        " WHERE connection = :c AND state = 'sending'",
+        # Not since it began: a call may wait in line for its budget, and have left just before the end.
+        " doubt_since = :now WHERE connection = :c AND state = 'sending'",
         now=now,
         c=connection,
     )
