@@ -70,7 +70,11 @@ def tell(seed: int, *, hours: float | None, ship: str | None, shrink: bool) -> d
     result = {"seed": seed, "ship": report.ship, "violations": report.violations, "excused": report.excused}
     if report.violations and shrink and report.kinds != ["harness"]:
         events, last = told_shortest(seed, report, hours=hours, ship=ship)
-        result |= {"story": [str(event) for event in events], "only": [e.number for e in events], "last": last}
+        result |= {
+            "story": [str(event) for event in events],
+            "only": [e.number for e in events],
+            "last": last,
+        }
     return result
 
 

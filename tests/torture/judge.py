@@ -143,7 +143,9 @@ async def _records(world: Any, app: Any) -> None:
                     record = app.db._read(lambda tx, s=seen: ledger.find(tx, name, kind, s.ref))
                     shown = seen.fields.fields()
                     if record is None:
-                        world.violate(f"unknown: {name} shows {kind.value} {seen.ref}, and the store does not")
+                        world.violate(
+                            f"unknown: {name} shows {kind.value} {seen.ref}, and the store does not"
+                        )
                         continue
                     for field, value in shown.items():
                         if record.fields.get(field) != value:

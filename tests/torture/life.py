@@ -65,14 +65,25 @@ class Life(Owner):
         self.ended.set()
 
     def bury(self) -> None:
-        """Close what a dead one has left unfinished. All that it could still touch refuses it."""
+        """Close what a dead one has left unfinished."""
+        self.dead = True
         for task in self.tasks:
-            if not task.done():
-                task._log_destroy_pending = False
-                try:
-                    task.get_coro().close()
-                except (Killed, RuntimeError):
-                    pass
+            close(task)
+
+
+def close(task: asyncio.Task) -> None:
+    """End a task that will never be run again. What it would still like to do on its way out is refused."""
+    task._log_destroy_pending = False
+    for _ in range(50):
+        if task.done():
+            return
+        try:
+            task.get_coro().close()
+        except RuntimeError:  # it waits for something more on its way out
+            continue
+        except BaseException:  # noqa: BLE001 - nobody is there to be told
+            return
+        return
 
 
 def living() -> Life:

@@ -129,6 +129,52 @@ def cleaning(world: Any) -> Iterator[str]:
         yield f"unwanted: stay {ref} was there before, and has {rows}"
 
 
+def stars(world: Any) -> Iterator[str]:
+    """As ``departure``, and what a guest has said of a stay stands there, as it was said last."""
+    yield from departure(world)
+    for visit in world.visits:
+        row = world.ports["nowistay"].find(visit.ref).raw
+        shown = row["customParameters"].get("review_stars")
+        if sum(other.guest == visit.guest for other in world.visits) > 1:
+            world.excuse("a guest with several stays: which of them a review is about is a guess")
+        elif visit.stars is None and shown is not None:
+            yield f"invented: nobody has reviewed {visit}, and it shows {shown}"
+        elif visit.stars is not None and shown != str(visit.stars):
+            yield f"differs: {visit} has {visit.stars} stars, and shows {shown}"
+
+
+def visits(world: Any) -> Iterator[str]:
+    """As ``mirror``, with one visit under each booking; who came is enrolled once, and nobody else."""
+    yield from mirror(world)
+    there, asked = world.ports["nicejob"], _asked(world)
+    under = there.table("visits").values()
+    expected = set()
+    for visit in world.visits:
+        bookings = there.marked(world.mark(visit))
+        own = world.ports[visit.where].mark(f"{visit.ref}\0visits")
+        rows = [row for row in under if own in row["tags"]]
+        if len(rows) > 1:
+            yield f"doubled: {visit} has {len(rows)} visits: {rows}"
+        if visit.over is None and visit.starts > world.final:
+            if not rows:
+                yield f"missing: {visit} is to come, and NiceJob has no visit for it"
+            elif datetime.fromisoformat(rows[0]["scheduled_time"]) != visit.starts:
+                yield f"differs: {visit} starts at {visit.starts}, and there is {rows[0]}"
+            elif bookings and rows[0]["booking_id"] != bookings[0].ref:
+                yield f"differs: {rows[0]} stands under another booking than {bookings[0].ref}"
+        if any(row["complete"] for row in rows):
+            yield f"invented: nobody may complete {rows}"
+        if visit.ended("complete") and bookings:
+            expected |= set(bookings[0].raw["person_ids"])
+            known = any(entry["person_id"] in bookings[0].raw["person_ids"] for entry in asked)
+            told = world.told(visit, "booking.completed") and world.shown(visit)
+            if told and not known and not world.parked_about(visit):
+                yield f"unasked: {visit} was completed, and its guest was not enrolled"
+    for entry in asked:
+        if entry["cause"] != "direct" or entry["person_id"] not in expected:
+            yield f"surprise: nobody wanted to enrol {entry}"
+
+
 def two_way(world: Any) -> Iterator[str]:
     """Each visit has one twin alive on the other side, at the same time; what one side cancels is off on both."""
     for visit, twins in _pairs(world):
@@ -284,4 +330,15 @@ def _messages(world: Any) -> Iterator[str]:
                     yield f"surprise: a guest was told that {row.raw} is off, which nobody cancelled"
 
 
-__all__ = ["UTC", "cleaning", "departure", "market", "mirror", "pair", "reviews", "two_way"]
+__all__ = [
+    "UTC",
+    "cleaning",
+    "departure",
+    "market",
+    "mirror",
+    "pair",
+    "reviews",
+    "stars",
+    "two_way",
+    "visits",
+]

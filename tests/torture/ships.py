@@ -59,6 +59,22 @@ PAIR = """
     set: {serviceId: "'svc_1'"}
     notify: allow
 """
+VISITS = """
+  - name: work
+    from: bookatu.bookings
+    to: nicejob.bookings
+    set: {tags: ["bookatu"]}
+  - name: visits
+    from: bookatu.bookings
+    to: nicejob.visits
+    when: booking.status != "completed"
+    set: {name: booking.title, scheduled_time: booking.starts, tags: ["bookatu"]}
+  - name: asked
+    from: bookatu.bookings
+    to: nicejob.enrolments
+    when: booking.status == "completed"
+    notify: allow
+"""
 MARKET = """
   - name: market
     from: nearbyassist.bookings
@@ -121,6 +137,26 @@ _ALL = [
         recipe("nowistay-cleaning-missions.yaml"),
         models.cleaning,
         ("move", "move", "price", "cancel"),
+        silent=("nowistay",),
+    ),
+    Ship(
+        "visits",
+        ("bookatu", "nicejob"),
+        ("bookatu",),
+        VISITS,
+        models.visits,
+        (*DESK, "move"),
+        OVER,
+        parked="nobody can see whether the person was enrolled|enrolled in this campaign recently",
+    ),
+    Ship(
+        "stars",
+        ("nowistay", "nicejob"),
+        ("nowistay",),
+        recipe("nicejob-reviews-to-nowistay.yaml"),
+        models.stars,
+        ("price", "move", "price"),
+        ("review", "review", "rate", "price"),
         silent=("nowistay",),
     ),
     Ship(

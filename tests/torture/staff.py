@@ -62,6 +62,9 @@ def _do(world: Any, event: Event) -> None:
     visit = next((each for each in world.visits if each.number == event.more["visit"]), None)
     if visit is None or visit.over or visit.twin_over:
         return
+    if event.what in {"review", "rate"}:
+        _opinion(world, event, visit)
+        return
     verb, twin = event.what.removeprefix("twin_"), event.what.startswith("twin_")
     port, ref = world.ports[visit.where], visit.ref
     if twin:
@@ -97,6 +100,22 @@ def _acts(world: Any, event: Event, visit: Any, port: Port, ref: str, verb: str,
     else:
         getattr(port, verb)(ref)
     world.tell(port.platform, f"staff {verb} {ref}")
+
+
+def _opinion(world: Any, event: Event, visit: Any) -> None:
+    """A guest whom NiceJob knows says what they think, or thinks better of it."""
+    there, email = world.ports["nicejob"], GUESTS[visit.guest].email
+    who = next((row["id"] for row in there.table("people").values() if row["email"] == email), None)
+    if who is None:
+        world.tell("story", "nobody has asked this guest yet")
+    elif visit.review is None:
+        visit.review = there.box.add_review(
+            rating=event.more["stars"], author="A guest", person_id=who, network="Google"
+        )
+        visit.stars, visit.reviewed = event.more["stars"], world.now()
+    elif event.what == "rate":
+        there.box.edit_review(visit.review, rating=event.more["stars"])
+        visit.stars = event.more["stars"]
 
 
 def _shown(port: Port, ref: str) -> Row:

@@ -54,7 +54,9 @@ def draw(seed: int, hours: float | None = None, ship: str | None = None) -> Stor
         else e
         for e in numbered
     )
-    skews = {name: round(dice.choice((0, 0, 1)) * dice.uniform(-20, 20), 1) for name in sorted(kind.platforms)}
+    skews = {
+        name: round(dice.choice((0, 0, 1)) * dice.uniform(-20, 20), 1) for name in sorted(kind.platforms)
+    }
     return Story(seed, kind.name, length, events, skews)
 
 
@@ -73,23 +75,31 @@ def _staff(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
         guest = dice.randrange(visit + 1) if dice.random() < 0.25 else visit
         drawn.append((at, "book", where, {"visit": visit, "hour": hour, "guest": guest}))
         over = False
+        if hour * 3600 < seconds * 0.95 and ship.verbs_after and dice.random() < 0.7:
+            ends = dice.uniform(hour * 3600, seconds)
+            drawn.append((ends, dice.choice(ship.verbs_after), where, _more(dice, visit)))
         for _ in range(dice.choice((0, 1, 1, 2, 3))):
             then = min(seconds, at + dice.expovariate(1 / 2400) + 1)
             verbs = ship.verbs if then < hour * 3600 else ship.verbs_after
             if over or not verbs:
                 continue
             verb = dice.choice(verbs)
-            more: dict[str, Any] = {"visit": visit}
+            more = _more(dice, visit)
             if verb.endswith("move"):
                 more["hour"] = hour = far.pop()
-            elif verb.endswith("price"):
-                more["amount"] = dice.randrange(20, 200)
-            elif verb == "call":
-                more["phone"] = f"+64 21 555 {dice.randrange(1000, 9999)}"
-            elif verb in {"cancel", "complete", "no_show", "twin_cancel"}:
-                over = True
+            over = verb in {"cancel", "complete", "no_show", "twin_cancel"}
             drawn.append((then, verb, where, more))
             at = then
+
+
+def _more(dice: Random, visit: int) -> dict[str, Any]:
+    """What an act may need to know."""
+    return {
+        "visit": visit,
+        "amount": dice.randrange(20, 200),
+        "phone": f"+64 21 555 {dice.randrange(1000, 9999)}",
+        "stars": dice.randint(1, 5),
+    }
 
 
 FAULTS = (
@@ -107,6 +117,9 @@ FAULTS = (
     "cut",
     "html",
 )
+LONGEST = {"hang_after": 200, "hang_before": 200, "late": 50, "slow": 75}
+"""Seconds. A platform that carries a call out more than a minute after the program has lost it (which is half a minute
+after it began, where nothing comes at all) makes doubles: that is not promised."""
 AT_WRITES = ("lost_answer", "error_after", "late", "hang_after", "cut", "truncated", "drop", "limit")
 
 
@@ -117,7 +130,7 @@ def _faults(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
         kind = dice.choice(AT_WRITES if writes else FAULTS)
         more: dict[str, Any] = {"kind": kind, "writes": writes, "times": dice.choice((1, 1, 1, 2, 5))}
         if kind in {"hang_after", "hang_before", "late", "slow"}:
-            more["seconds"] = round(dice.choice((dice.uniform(1, 20), dice.uniform(20, 200))), 1)
+            more["seconds"] = round(dice.choice((dice.uniform(1, 20), dice.uniform(20, LONGEST[kind]))), 1)
         if kind == "limit":
             more["retry_after"] = dice.choice((None, "1", "30", "120"))
         if kind in {"error", "error_after"}:
@@ -192,8 +205,10 @@ def _words(event: Event) -> str:
         "clock": "the clock of the machine is set by {by} s",
     }.get(event.what)
     if told is None:
-        rest = ", ".join(f"{key} {value}" for key, value in more.items())
-        return f"staff at {where}: {event.what} {visit}" + (f" ({rest})" if rest else "")
+        word = {"move": "hour", "price": "amount", "call": "phone", "review": "stars", "rate": "stars"}.get(
+            event.what.removeprefix("twin_")
+        )
+        return f"staff at {where}: {event.what} {visit}" + (f" ({word} {more[word]})" if word else "")
     rest = "".join(f", {key} {more[key]}" for key in ("seconds", "status", "retry_after") if more.get(key))
     calls = "writing calls" if more.get("writes") else "calls"
     return told.format(**more, where=where, rest=rest, calls=calls)

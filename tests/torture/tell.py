@@ -29,7 +29,7 @@ from mapping.load import load
 from state import cursors
 from tests.torture import judge
 from tests.torture.clock import PlatformClock, told_by
-from tests.torture.life import Life, living
+from tests.torture.life import Life, close, living
 from tests.torture.loop import OWNER, Loop
 from tests.torture.net import Net, ToDoor, ToPlatforms
 from tests.torture.ports import FIRST, GUESTS, PORTS, Port, mark
@@ -59,6 +59,9 @@ class Visit:
     twin_said: list[tuple[str, Any]] = field(default_factory=list)
     over: tuple[datetime, str] | None = None
     twin_over: tuple[datetime, str] | None = None
+    review: str | None = None
+    stars: int | None = None
+    reviewed: datetime | None = None
 
     def __str__(self) -> str:
         return f"visit #{self.number} ({self.where} {self.ref})"
@@ -176,7 +179,9 @@ class World:
             return True
         if visit.over and self.told(visit, "booking.cancelled"):
             return True
-        self.excuse("Bookatu did not tell of a cancellation: the webhook is lost, and absence may stay in doubt")
+        self.excuse(
+            "Bookatu did not tell of a cancellation: the webhook is lost, and absence may stay in doubt"
+        )
         return False
 
     # The platforms.
@@ -386,9 +391,11 @@ def run(
     loop.set_exception_handler(lambda _loop, about: _trouble(world, about))
     try:
         with told_by(lambda: FIRST.timestamp() + loop.moment + world.ahead, told.seed), edges(world):
-            loop.run_until_complete(_tell(world))
-            world.report.seconds = loop.moment
-            _clear(loop, world)
+            try:
+                loop.run_until_complete(_tell(world))
+                world.report.seconds = loop.moment
+            finally:
+                _clear(loop, world)
     finally:
         loop.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -405,13 +412,9 @@ def _trouble(world: World, about: dict[str, Any]) -> None:
 def _clear(loop: Loop, world: World) -> None:
     world.over = True
     for life in world.lives:
-        life.dead = True
         life.bury()
-    left = [task for task in asyncio.all_tasks(loop) if not task.done()]
-    for task in left:
-        task._log_destroy_pending = False
-        with contextlib.suppress(BaseException):
-            task.get_coro().close()
+    for task in asyncio.all_tasks(loop):
+        close(task)
 
 
 async def _tell(world: World) -> None:
