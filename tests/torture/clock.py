@@ -1,6 +1,6 @@
 """The clocks: one true time, a machine whose clock is set forward and back, and platforms that are some seconds off."""
 
-import datetime as real
+import datetime as dt
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -35,14 +35,14 @@ class PlatformClock(Clock):
 
 class _AsDatetime(type):
     def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, real.datetime)
+        return isinstance(value, dt.datetime)
 
 
 def _datetime(now: Callable[[], float]) -> type:
-    class Datetime(real.datetime, metaclass=_AsDatetime):
+    class Datetime(dt.datetime, metaclass=_AsDatetime):
         @classmethod
-        def now(cls, tz: real.tzinfo | None = None) -> real.datetime:
-            return real.datetime.fromtimestamp(now(), tz)
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
+            return dt.datetime.fromtimestamp(now(), tz)
 
     return Datetime
 

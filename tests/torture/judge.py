@@ -3,13 +3,13 @@
 import asyncio
 import json
 import re
-from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
 
 from daemon.passes import sync
-from state import inbox
+from state import inbox, ledger
 from tests.torture.ports import GUESTS
 
 
@@ -45,11 +45,12 @@ async def everything(world: Any, days: int) -> None:
     for _ in range(2):
         await world.within(sync)
     before = writes(world)
-    await world.within(_look)
+    await world.within(look)
     for _ in range(2):
         await world.within(sync)
     if (after := writes(world)) != before:
         world.violate(f"restless: another pass wrote: {before} calls had changed something, and now {after}")
+    world.meddle(world)
     for sentence in world.ship.judge(world):
         world.violate(sentence)
     for name in world.ship.silent:
@@ -85,7 +86,7 @@ def _people(world: Any) -> None:
         world.violate(f"doubled: {emails.count(email)} people have the address {email}")
 
 
-async def _look(app: Any) -> None:
+async def look(app: Any) -> None:
     """What the store says of itself, and whether it says what the platforms do."""
     world = app.db.life.world
     rows = app.db._read(
@@ -132,30 +133,23 @@ def _inbox(world: Any, app: Any) -> None:
 
 async def _records(world: Any, app: Any) -> None:
     """What a list shows now is what the store holds."""
-    from state import ledger
-
     for name, connector in app.connectors.items():
         for kind in connector.streams:
-            position = None
-            while True:
+            position, more = None, True
+            while more:
                 page = await connector.pull(kind, position)
                 for seen in page.observations:
-                    record = app.db._read(lambda tx, s=seen: ledger.find(tx, name, kind, s.ref))
-                    shown = seen.fields.fields()
-                    if record is None:
-                        world.violate(
-                            f"unknown: {name} shows {kind.value} {seen.ref}, and the store does not"
-                        )
-                        continue
-                    for field, value in shown.items():
-                        if record.fields.get(field) != value:
-                            world.violate(
-                                f"stale: {name} {kind.value} {seen.ref} shows {field} {value!r}, and the store has"
-                                f" {record.fields.get(field)!r}"
-                            )
-                position = page.next
-                if position is None:
-                    break
+                    found = partial(ledger.find, connection=name, kind=kind, ref=seen.ref)
+                    _compare(world, f"{name} {kind.value} {seen.ref}", seen, app.db._read(found))
+                position, more = page.next, page.next is not None
 
 
-__all__ = ["everything", "line", "timedelta"]
+def _compare(world: Any, which: str, seen: Any, record: Any) -> None:
+    if record is None:
+        world.violate(f"unknown: {which} is listed, and the store does not know it")
+        return
+    for field, value in seen.fields.fields().items():
+        if record.fields.get(field) != value:
+            world.violate(
+                f"stale: {which} shows {field} {value!r}, and the store has {record.fields.get(field)!r}"
+            )

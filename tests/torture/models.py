@@ -5,13 +5,10 @@ the model leaves the outcome open and says why (``excuse``).
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from tests.torture.ports import GUESTS, Row, leaves
-
-LISTED = 3
-"""So many true answers must have shown a record before its trace is demanded: a crash may throw one away."""
 
 
 def reviews(world: Any) -> Iterator[str]:
@@ -283,10 +280,8 @@ def _ending(world: Any, visit: Any, row: Row, *, told: bool) -> Iterator[str]:
 def _same(world: Any, visit: Any, row: Row, *fields: str) -> Iterator[str]:
     for name in fields:
         shown, said, there = getattr(row, name), visit.values(name), visit.twin_values(name)
-        if len(said) == 1 and there:
-            allowed = [there[-1]]  # an edit at the target stays until the source changes that very field
-        else:
-            allowed = [said[-1], *there]
+        # An edit at the target stays until the source changes that very field.
+        allowed = [there[-1]] if len(said) == 1 and there else [said[-1], *there]
         if shown not in allowed:
             yield f"differs: the {name} of {visit} is {said[-1]}, and there is {shown}"
 
@@ -328,17 +323,3 @@ def _messages(world: Any) -> Iterator[str]:
                 moved = visit is not None and len(visit.values("starts")) > 1
                 if not moved and not any(v and (v.over or v.twin_over) for v in (visit, own)):
                     yield f"surprise: a guest was told that {row.raw} is off, which nobody cancelled"
-
-
-__all__ = [
-    "UTC",
-    "cleaning",
-    "departure",
-    "market",
-    "mirror",
-    "pair",
-    "reviews",
-    "stars",
-    "two_way",
-    "visits",
-]

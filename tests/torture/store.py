@@ -81,5 +81,5 @@ class InlineDatabase(Database):
             self.life.world.tell(self.life.name, "commits " + " ".join(labels))
             self.life.meets("commit", "after")
 
-    def _commit(self, connection: Any, batch: list[_Job]) -> None:  # noqa: ARG002
+    def _commit(self, connection: Any, batch: list[_Job]) -> None:
         connection.commit()

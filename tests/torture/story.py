@@ -38,7 +38,7 @@ class Story:
 
 def draw(seed: int, hours: float | None = None, ship: str | None = None) -> Story:
     dice = Random(f"{seed} story")
-    kind = SHIPS[ship or dice.choice(sorted(SHIPS))]
+    kind = SHIPS[ship or sorted(SHIPS)[seed % len(SHIPS)]]
     length = hours or round(dice.uniform(2.0, 5.0), 2)
     seconds = length * 3600
     drawn: list[tuple[float, str, str, dict[str, Any]]] = []
@@ -152,8 +152,9 @@ def _faults(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
     for _ in range(dice.randint(0, 2)):
         more = {"for": round(dice.choice((dice.uniform(5, 60), dice.uniform(60, 900))))}
         drawn.append((dice.uniform(0, seconds), "unreachable", dice.choice(platforms), more))
-    for _ in range(dice.randint(0, 2)):
-        drawn.append((dice.uniform(0, seconds), "forged", dice.choice(platforms), {}))
+    drawn += [
+        (dice.uniform(0, seconds), "forged", dice.choice(platforms), {}) for _ in range(dice.randint(0, 2))
+    ]
     if dice.random() < 0.3:
         drawn.append((dice.uniform(0, seconds), "expire", dice.choice(platforms), {}))
 
@@ -181,7 +182,7 @@ def _ends(dice: Random, seconds: float, drawn: list) -> None:
             "down": round(dice.choice((dice.uniform(0.5, 10), dice.uniform(10, 900))), 1),
         }
         drawn.append((dice.uniform(0, seconds), "crash", "", more))
-    for _ in range(dice.choice((0, 0, 1))):
+    if dice.random() < 0.4:
         drawn.append((dice.uniform(0, seconds), "restart", "", {"down": round(dice.uniform(1, 60), 1)}))
     if dice.random() < 0.4:
         at, ahead = dice.uniform(0, seconds * 0.6), dice.choice((90, 240, 900, 3600, -90, -900, -3600))
