@@ -188,9 +188,11 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
     made = False
 
     async def one(intents: list[Intent]) -> None:
+        nonlocal made
         async with gate:
             for intent in intents:
-                await (ready.pop(intent.id, None) or Carrier(unit, intent)).carry()
+                done = await (ready.pop(intent.id, None) or Carrier(unit, intent)).carry()
+                made = made or (done and intent.kind in owners)
 
     while due:
         due = [intent for intent in due if tried[intent.id] < _TRIES]
@@ -205,7 +207,6 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
         if batch[0].kind is Kind.PEOPLE:
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
         due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
-        made = made or any(intent.kind in owners for intent in batch)
         if made and not due:
             # What stands under a record that was made just now has waited for it.
             made = False

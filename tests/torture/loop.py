@@ -19,13 +19,26 @@ class Deadlock(Exception):
     """Nothing is ready and no timer will ever ring."""
 
 
+class Livelock(Exception):
+    """Somebody is at work without end, and time hardly passes."""
+
+
+_MOST_TURNS = 30_000
+"""Of the loop in one simulated minute: fifty times more than a full pass needs."""
+
+
 class _Jump:
     """In the place of a selector: there are no files to wait for, so waiting is moving the clock."""
 
     def __init__(self, loop: "Loop") -> None:
-        self._loop = loop
+        self._loop, self._minute, self._turns = loop, 0, 0
 
     def select(self, timeout: float | None) -> list:
+        self._turns += 1
+        if self._loop.moment // 60 != self._minute:
+            self._minute, self._turns = self._loop.moment // 60, 0
+        if self._turns > _MOST_TURNS:
+            raise Livelock
         if timeout is None:
             pending = [task for task in asyncio.all_tasks(self._loop) if not _gone(task)]
             raise Deadlock(", ".join(sorted(task.get_name() for task in pending)))

@@ -30,7 +30,7 @@ from state import cursors
 from tests.torture import judge
 from tests.torture.clock import PlatformClock, told_by
 from tests.torture.life import Life, close, living
-from tests.torture.loop import OWNER, Loop
+from tests.torture.loop import OWNER, Livelock, Loop
 from tests.torture.net import Net, ToDoor, ToPlatforms
 from tests.torture.ports import FIRST, PORTS, Port
 from tests.torture.report import Report
@@ -402,8 +402,12 @@ def run(
         with told_by(lambda: FIRST.timestamp() + loop.moment + world.ahead, told.seed), edges(world):
             try:
                 loop.run_until_complete(_tell(world))
-                world.report.seconds = loop.moment
+            except Livelock:
+                world.report.violations.append(
+                    f"livelock: at {world.report.log[-1].strip()} the program works without end"
+                )
             finally:
+                world.report.seconds = loop.moment
                 _clear(loop, world)
     finally:
         loop.close()
