@@ -56,12 +56,25 @@ async def everything(world: Any, days: int) -> None:
     for name in world.ship.silent:
         if said := world.ports[name].said():
             world.violate(f"surprise: {name} was to be silent, and said {said}")
+    _order(world)
     _history(world)
     _people(world)
 
 
 def writes(world: Any) -> int:
     return sum(port.berth.writes() for port in world.ports.values())
+
+
+def _order(world: Any) -> None:
+    """What was said earlier never takes the place of what was said later."""
+    for visit in world.visits:
+        for name, shown in visit.shown.items():
+            said, edits = visit.values(name), visit.twin_values(name)
+            if visit.where in world.net.outdated or len(set(said)) < len(said):
+                continue
+            turns = [said.index(value) for value in shown if value in said and value not in edits]
+            if turns != sorted(turns):
+                world.violate(f"order: the {name} of {visit} was {said}, and its twin showed {shown}")
 
 
 def _history(world: Any) -> None:

@@ -120,6 +120,8 @@ class Net:
         self.before: dict[str, list[Any]] = {}
         self.listed: dict[tuple[str, str], list[float]] = {}
         """When a true list showed a record to the program: by platform and id."""
+        self.outdated: set[str] = set()
+        """Platforms one of whose lists was stale: what it shows goes back by itself."""
         self.taken: list[tuple[str, bytes, dict[str, str]]] = []
         """Every webhook that the door has acknowledged."""
         self.troubles: list[tuple[float, str, dict[str, Any], random.Random]] = []
@@ -172,6 +174,8 @@ class Net:
     async def _carry(self, box: Sandbox, request: httpx.Request, line: _Line) -> None:
         await asyncio.sleep(self.travel())
         await _served(box, _scope(request, line), line)
+        if request.method != "GET":
+            self.world.watch(box.platform)
 
     def _as_told(self, box: Sandbox, request: httpx.Request, answer: Answer) -> bytes:
         """The body as it arrives. A list may lie now and then."""
@@ -194,6 +198,8 @@ class Net:
             kind, seed = waiting.pop(0)
             content[word] = lie(kind, rows, old or rows, random.Random(seed))
             self.honest[of] = 0
+            if kind == "stale":
+                self.outdated.add(box.platform)
             self.world.tell("network", f"lets {of} lie: {kind}")
             return json.dumps(content).encode()
         self.honest[of] += 1

@@ -87,7 +87,7 @@ MARKET = """
 MOVES = recipe("nearbyassist-and-bookatu-two-way.yaml").replace(
     "to: bookatu.bookings\n", "to: bookatu.bookings\n    on_reschedule: cancel_and_create\n"
 )
-DESK = ("move", "price", "cancel", "call", "price")
+DESK = ("move", "move", "price", "cancel", "call")
 """What is done at a desk before a visit begins."""
 OVER = ("complete", "complete", "no_show")
 

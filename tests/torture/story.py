@@ -79,7 +79,8 @@ def _staff(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
             ends = dice.uniform(hour * 3600, seconds)
             drawn.append((ends, dice.choice(ship.verbs_after), where, _more(dice, visit)))
         for _ in range(dice.choice((0, 1, 1, 2, 3))):
-            then = min(seconds, at + dice.expovariate(1 / 2400) + 1)
+            pause = dice.uniform(1, 90) if dice.random() < 0.35 else dice.expovariate(1 / 2400) + 1
+            then = min(seconds, at + pause)
             verbs = ship.verbs if then < hour * 3600 else ship.verbs_after
             if over or not verbs:
                 continue
@@ -110,6 +111,8 @@ FAULTS = (
     "limit",
     "error_after",
     "hang_after",
+    "hang_after",
+    "hang_after",
     "hang_before",
     "late",
     "slow",
@@ -130,7 +133,7 @@ def _faults(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
         kind = dice.choice(AT_WRITES if writes else FAULTS)
         more: dict[str, Any] = {"kind": kind, "writes": writes, "times": dice.choice((1, 1, 1, 2, 5))}
         if kind in {"hang_after", "hang_before", "late", "slow"}:
-            more["seconds"] = round(dice.choice((dice.uniform(1, 20), dice.uniform(20, LONGEST[kind]))), 1)
+            more["seconds"] = round(dice.choice((dice.uniform(1, 29), dice.uniform(20, LONGEST[kind]))), 1)
         if kind == "limit":
             more["retry_after"] = dice.choice((None, "1", "30", "120"))
         if kind in {"error", "error_after"}:
@@ -139,13 +142,13 @@ def _faults(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
     for _ in range(dice.randint(1, 6)):
         more = {"kind": dice.choice(LIES), "seed": dice.randrange(10**6)}
         drawn.append((dice.uniform(0, seconds), "lie", dice.choice(platforms), more))
-    for _ in range(dice.randint(1, 5)):
+    for _ in range(dice.randint(2, 7)):
         what = {
-            "lost": dice.choice((0, 0.3, 0.7)),
+            "lost": dice.choice((0, 0, 0.3, 0.7)),
             "twice": dice.choice((0, 0.3, 0.7)),
             "late": dice.choice((0, 0.4, 0.9)),
             "unanswered": dice.choice((0, 0, 0.4)),
-            "seconds": dice.choice((5, 60, 250)),
+            "seconds": dice.choice((20, 100, 250)),
         }
         more = {"for": round(dice.uniform(600, 5400)), "seed": dice.randrange(10**6), **what}
         drawn.append((dice.uniform(0, seconds), "webhooks", dice.choice(platforms), more))

@@ -59,6 +59,8 @@ class Visit:
     twin_said: list[tuple[str, Any]] = field(default_factory=list)
     over: tuple[datetime, str] | None = None
     twin_over: tuple[datetime, str] | None = None
+    shown: dict[str, list[Any]] = field(default_factory=dict)
+    """What its twin has shown one after the other, by field."""
     review: str | None = None
     stars: int | None = None
     reviewed: datetime | None = None
@@ -150,6 +152,17 @@ class World:
         visit = Visit(number, where, ref, guest)
         self.visits.append(visit)
         return visit
+
+    def watch(self, platform: str) -> None:
+        """A write has come to a platform: what its bookings show now, one after the other."""
+        port = self.ports[platform]
+        rows = {each: row for row in port.rows() if not row.off for each in row.marks}
+        for visit in self.visits:
+            row = rows.get(self.mark(visit)) if visit.where != platform else None
+            for name in ("starts", "amount") if row is not None else ():
+                shown = visit.shown.setdefault(name, [])
+                if not shown or shown[-1] != getattr(row, name):
+                    shown.append(getattr(row, name))
 
     # What the models ask.
 
