@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from connectors.errors import PlatformError
 from daemon.passes import sync
 from state import inbox, ledger
 from tests.torture.ports import GUESTS
@@ -127,7 +128,10 @@ async def look(app: Any) -> None:
     for row in rejected:
         world.violate(f"rejected: {row}")
     _inbox(world, app)
-    await _records(world, app)
+    try:
+        await _records(world, app)
+    except PlatformError as error:
+        world.violate(f"problem: {error.sentence}")
 
 
 def _inbox(world: Any, app: Any) -> None:

@@ -25,6 +25,8 @@ class Life(Owner):
         self.asked: list[asyncio.Future] = []
         self.stop = asyncio.Event()
         self.up, self.ended = asyncio.Event(), asyncio.Event()
+        self.renews = False
+        """Whether a platform may have given a token that is not on disk yet."""
         self.doom: tuple[str, str, int] | None = None
         self.context = inside(self)
 
@@ -54,6 +56,7 @@ class Life(Owner):
             return
         self.dead = True
         self.world.tell(self.name, f"is killed {where}")
+        self.world.net.tokens_lost += self.renews
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         loop.forget(self)

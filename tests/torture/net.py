@@ -120,6 +120,8 @@ class Net:
         self.before: dict[str, list[Any]] = {}
         self.listed: dict[tuple[str, str], list[float]] = {}
         """When a true list showed a record to the program: by platform and id."""
+        self.tokens_lost = 0
+        """How often a token was given that the program can never have seen, or not have kept: then a human logs in."""
         self.outdated: set[str] = set()
         """Platforms one of whose lists was stale: what it shows goes back by itself."""
         self.taken: list[tuple[str, bytes, dict[str, str]]] = []
@@ -142,6 +144,8 @@ class Net:
             self.world.tell(life.name, f"cannot connect to {box.platform} for {what}")
             key = ConnectionKey("127.0.0.1", url.port, False, None, None, None, None)  # type: ignore[arg-type]
             raise aiohttp.ClientConnectorError(key, OSError(111, "Connection refused"))
+        if url.path.endswith("/token"):
+            life.renews = True
         line = _Line(await request.aread())
         carried = asyncio.get_running_loop().create_task(
             self._carry(box, request, line), name=f"{box.platform} {what}", context=outside()
@@ -156,11 +160,14 @@ class Net:
         except TimeoutError:
             line.gone.set()
             self.world.tell(life.name, f"has no answer from {box.platform} to {what}")
+            self.tokens_lost += url.path.endswith("/token")
             raise httpx.ReadTimeout("nothing came") from None
         await asyncio.sleep(self.travel())
         await life.passes("call", "after")
         if writes:
             await life.passes("write", "after")
+        if url.path.endswith("/token") and (answer.broken or answer.status != 200 or box.requests[-1].fault):
+            self.tokens_lost += 1
         if answer.broken and answer.status == 0:
             self.world.tell(life.name, f"loses the answer of {box.platform} to {what}")
             raise aiohttp.ServerDisconnectedError

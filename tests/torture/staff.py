@@ -62,6 +62,9 @@ def _do(world: Any, event: Event) -> None:
     visit = next((each for each in world.visits if each.number == event.more["visit"]), None)
     if visit is None or visit.over or visit.twin_over:
         return
+    if event.what in {"complete", "no_show", "review", "rate"} and visit.starts > world.now():
+        world.tell("story", "it has not begun yet")  # it was moved meanwhile
+        return
     if event.what in {"review", "rate"}:
         _opinion(world, event, visit)
         return

@@ -78,6 +78,8 @@ class InlineDatabase(Database):
                 return
             self._commit_together(self._writer, batch)
             self.life.world.commits += 1
+            if "token.put" in labels:
+                self.life.renews = False
             self.life.world.tell(self.life.name, "commits " + " ".join(labels))
             self.life.meets("commit", "after")
 

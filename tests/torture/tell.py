@@ -312,6 +312,8 @@ class World:
         if not rows:
             return
         self.report.counts["logged in again"] += 1
+        if self.report.counts["logged in again"] > self.net.tokens_lost:
+            self.violate(f"token: a human has to log in again, and no token was lost: {rows[0]['problem']}")
         token = f"nis_refresh_{port.box.new_id(24)}"
         port.box.refresh_tokens[token] = Family(port.box.client_id, " ".join(SCOPES))
         held = self.secrets["nowistay"]
