@@ -25,7 +25,9 @@ class Ship:
     """What may wait for a human when all is over, and why: an expression."""
     silent: tuple[str, ...] = ()
     """The platforms that must not have said a word."""
-    services: str = ""
+    stale: bool = True
+    """Whether lists may be stale. One such list is believed until the next one comes, and what it brings back to life is
+    told to guests where routes are loud both ways: that is not promised."""
 
 
 def recipe(name: str) -> str:
@@ -167,6 +169,7 @@ _ALL = [
         models.two_way,
         ("move", "cancel", "twin_cancel", "price"),
         parked="both sides have changed",
+        stale=False,
     ),
     Ship(
         "pair",

@@ -140,7 +140,7 @@ def _faults(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
             more["status"] = dice.choice((500, 502, 503, 504))
         drawn.append((dice.uniform(0, seconds), "fault", dice.choice(platforms), more))
     for _ in range(dice.randint(1, 6)):
-        more = {"kind": dice.choice(LIES), "seed": dice.randrange(10**6)}
+        more = {"kind": dice.choice(LIES if ship.stale else LIES[:-1]), "seed": dice.randrange(10**6)}
         drawn.append((dice.uniform(0, seconds), "lie", dice.choice(platforms), more))
     for _ in range(dice.randint(2, 7)):
         what = {
