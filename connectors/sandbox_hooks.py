@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from connectors.http import tls_context
+
 Signed = tuple[bytes, dict[str, str]]
 AT_ONCE = 20  # deliveries under way at the same time
 
@@ -156,7 +158,7 @@ class Webhooks:
     async def start(self) -> None:
         """Open the client and send what was taken on before."""
         limits = httpx.Limits(keepalive_expiry=2)
-        self._client = httpx.AsyncClient(trust_env=False, limits=limits, timeout=None)  # noqa: S113 - see _post
+        self._client = httpx.AsyncClient(trust_env=False, verify=tls_context(), limits=limits, timeout=None)  # noqa: S113 - see _post
         self._slots = asyncio.Semaphore(AT_ONCE)
         waiting, self._unstarted = self._unstarted, []
         for delivery in waiting:

@@ -135,7 +135,10 @@ def test_public_addresses(url, public):
 
 
 async def test_deliveries_over_the_control_surface():
-    async with pair() as (box, receiver, url), httpx.AsyncClient(base_url=box.base_url) as client:
+    async with (
+        pair() as (box, receiver, url),
+        httpx.AsyncClient(verify=False, base_url=box.base_url) as client,
+    ):
         await client.post("/_sandbox/deliveries/hold")
         box.tell(url, "x")
         assert (await client.get("/_sandbox/deliveries")).json()["result"][0]["state"] == "held"
