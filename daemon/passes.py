@@ -14,21 +14,21 @@ _PATIENCE_MS = 60_000
 
 
 async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Do everything there is to do now. Gives what was done and what waits."""
+    """Do everything there is to do now. Gives what was done and what waits. Raises StateError when the store fails."""
     tell = progress or (lambda _line: None)
     before = await app.db.read(_totals)
     for name in app.connectors:
         app.engine.kick(f"inbox:{name}")
-    await app.engine.idle()
+    await _idle(app)
     for name in app.connectors:
         tell(f"polling {name}")
         app.engine.kick(f"pull:{name}")
-    await app.engine.idle()
+    await _idle(app)
     for _ in range(_ROUNDS):
         for name in app.connectors:
             app.engine.kick(f"inbox:{name}")
             app.engine.kick(f"push:{name}")
-        await app.engine.idle()
+        await _idle(app)
         due = await app.db.read(lambda tx: _next_due(tx, app))
         if due is None or due - app.ms() > _PATIENCE_MS:
             break
@@ -39,6 +39,12 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
     return (
         summary | {name: after[name] for name in ("parked", "open", "waiting")} | await app.db.read(_problems)
     )
+
+
+async def _idle(app: App) -> None:
+    await app.engine.idle()
+    if app.trouble is not None:
+        raise app.trouble
 
 
 def _next_due(tx: Tx, app: App) -> int | None:
