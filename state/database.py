@@ -69,6 +69,10 @@ class Tx:
         sql = f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))} {otherwise}"
         return self._connection.execute(sql, [*chain.from_iterable(rows)]).rowcount
 
+    def copy_to(self, other: sqlite3.Connection) -> None:
+        """Copy all that this transaction sees into another database."""
+        self._connection.backup(other)
+
     def many(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """The same statement for many rows."""
         self._connection.executemany(sql, rows)
@@ -352,12 +356,14 @@ _REMEDIES = {
 }
 
 
+def remedy(error: Exception) -> str:
+    """What to do about an error of SQLite."""
+    text = str(error).lower()
+    return next((remedy for words, remedy in _REMEDIES.items() if words in text), "Nothing was stored.")
+
+
 def unavailable(path: Path, error: Exception) -> StoreUnavailable:
     """An error of SQLite, or of what stands in the file, as a sentence that says what to do."""
     if isinstance(error, json.JSONDecodeError):
         return StoreUnavailable(f"{path}: what is stored cannot be read. {_DAMAGED}")
-    text = str(error)
-    remedy = next(
-        (remedy for words, remedy in _REMEDIES.items() if words in text.lower()), "Nothing was stored."
-    )
-    return StoreUnavailable(f"{path}: {text}. {remedy}")
+    return StoreUnavailable(f"{path}: {error}. {remedy(error)}")

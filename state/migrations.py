@@ -126,7 +126,8 @@ CREATE TABLE route (
     armed_at INTEGER,
     cutover INTEGER,                -- what was completed before is never announced
     baseline INTEGER NOT NULL DEFAULT 0, -- the end of the journal when it was armed
-    position INTEGER NOT NULL DEFAULT 0  -- in the journal
+    position INTEGER NOT NULL DEFAULT 0, -- in the journal
+    slept_to INTEGER                -- of a restored backup: changes up to here may have been carried before
 ) STRICT;
 
 CREATE TABLE intent (

@@ -80,11 +80,8 @@ static void remember(int fd, size_t size, off_t at) {
     struct stat st;
     if (fstat(fd, &st)) return;
     struct written *one = calloc(1, sizeof *one + size);
-    char link[64];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    int look = open(link, O_RDONLY | O_CLOEXEC); /* the descriptor itself may be for writing alone */
-    if (look >= 0 && pread(look, one->old, size, at) < 0) memset(one->old, 0, size);
-    if (look >= 0) close(look);
+    /* By this very descriptor: closing another one of the same file would drop the locks that SQLite holds on it. */
+    if (pread(fd, one->old, size, at) < 0) memset(one->old, 0, size);
     one->inode = st.st_ino, one->at = at, one->size = size;
     pthread_mutex_lock(&guard);
     one->next = unsynced, unsynced = one;
