@@ -44,6 +44,13 @@ def last_change(tx: Tx, record: int) -> int:
     return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal WHERE record = :r", r=record))
 
 
+def known_at(tx: Tx, record: int, position: int) -> bool:
+    """Whether a record was known at a position of the journal."""
+    return bool(
+        tx.value("SELECT 1 FROM journal WHERE record = :r AND seq <= :p LIMIT 1", r=record, p=position)
+    )
+
+
 def status_known_at(tx: Tx, record: int, position: int) -> bool:
     """Whether a record was known at a position of the journal with the very status that it has now."""
     return bool(

@@ -131,7 +131,8 @@ class Carrier:
             return self._prepare(tx)
         if self.app.world.may_be_ours(tx, want):
             return self._wait(tx, want, Waits("we are making one there right now, and this may be it"))
-        if not self.looked and any(write.fields.get(name) for name in spec.unique):
+        unique = any(write.fields.get(name) for name in spec.unique)
+        if not self.looked and (unique or self.app.world.may_be_there(tx, want)):
             return _Look(write)
         if (problem := self._question(want, found)) is not None:
             outbox.park(tx, self.intent, problem=problem)
