@@ -119,11 +119,11 @@ class Database:
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
         self._closing = True
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._reader.shutdown()
+        await asyncio.to_thread(self._reader.shutdown)
         if self._read_from is not None:
             self._read_from.close()
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)  # the last to close brings everything into the one file
         if self._lock is not None:
             self._lock.close()
 

@@ -66,8 +66,8 @@ def _tell(ctx: typer.Context, as_json: bool, here: Place, file: Path, held: dict
         )
         return
     say(
-        f"Wrote {file}: {held['bytes'] / 1_000_000:.1f} MB, {held['records']} records, {held['deliveries']} deliveries,"
-        f" {held['webhooks']} webhooks to be read. Verified."
+        f"Wrote {file}: {held['bytes'] / 1_000_000:.1f} MB, verified. Records: {held['records']}, deliveries:"
+        f" {held['deliveries']}, webhooks to be read: {held['webhooks']}."
     )
     if held["sealed"]:
         say(
