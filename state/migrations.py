@@ -86,7 +86,8 @@ CREATE TABLE journal (
     via TEXT NOT NULL,
     before TEXT,                    -- JSON: former values of the changed fields; NULL: first seen
     added TEXT,                     -- JSON list: fields of which nothing was known before
-    intent INTEGER                  -- our own write, whose answer this is
+    intent INTEGER,                 -- our own write, whose answer this is
+    route TEXT                      -- which route that write was of
 ) STRICT;
 CREATE INDEX journal_stream ON journal (stream, seq);
 CREATE INDEX journal_record ON journal (record);
@@ -120,6 +121,7 @@ CREATE TABLE link (
     undone_at INTEGER
 ) STRICT;
 CREATE INDEX link_record ON link (record);
+CREATE INDEX link_entity ON link (entity);
 
 CREATE TABLE route (
     name TEXT PRIMARY KEY,
@@ -177,6 +179,7 @@ CREATE TABLE delivery (
     at INTEGER NOT NULL,
     PRIMARY KEY (route, kind, entity)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_entity ON delivery (entity);
 
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY,
