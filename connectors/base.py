@@ -204,6 +204,9 @@ class Connector(ABC, Generic[S]):
     hints_only: ClassVar[bool] = False
     """Events carry no content: the same one again asks for another look."""
 
+    redelivers_s: ClassVar[int] = 7 * 86_400
+    """For so long an event may be delivered again: twice the longest time for which a platform is documented to retry."""
+
     dated_hooks: ClassVar[bool] = True
     """What is signed tells when it was signed. Where it does not, an old webhook cannot be told from a new one."""
 

@@ -99,7 +99,9 @@ async def each(asked: Any) -> AsyncIterator[Any]:
 
 
 async def health(app: App) -> dict[str, Any]:
-    """For ``/healthz``: well unless the store cannot be read; what needs a human is listed and is no illness."""
+    """For ``/healthz``: well unless the store fails; what needs a human is listed and is no illness."""
     rows = await app.db.read(units.every)
     stuck = {row["key"]: row["problem"]["what"] for row in rows if row["problem"]}
-    return {"ok": True, "busy": list(app.engine.busy), "problems": stuck}
+    if app.trouble is not None:
+        stuck["store"] = str(app.trouble)
+    return {"ok": app.trouble is None, "busy": list(app.engine.busy), "problems": stuck}

@@ -52,10 +52,11 @@ def put(
     if row is None:
         return int(
             tx.value(
-                # What was given up in doubt may stand at the target: it is looked for before it is made.
+                # What was given up in doubt, or carried after the backup that this store is, may stand at the target.
                 "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at, doubt_since)"
-                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, (SELECT doubt_since FROM intent"
-                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1)) RETURNING id",
+                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, coalesce((SELECT doubt_since FROM intent"
+                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1), (SELECT :now FROM route"
+                " WHERE name = :r AND slept_to >= (SELECT max(seq) FROM journal WHERE record = :s)))) RETURNING id",
                 due=due,
                 r=route,
                 c=connection,

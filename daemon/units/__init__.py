@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger()
 
+TIDY = "tidy"
+"""The unit that forgets what is old: the only one that is of no connection."""
 _FIRST_PAUSE_MS = 5_000
 _LONGEST_PAUSE_MS = 900_000
 
@@ -42,6 +44,7 @@ class Unit:
             return held, fn(tx)
 
         self.held, result = await self.app.db.transaction(claimed, label)
+        self.app.trouble = None
         return result
 
 
@@ -52,16 +55,16 @@ def pause(failures: int) -> int:
 
 async def run_unit(app: App, key: str) -> None:
     """Claim a unit and let it work. What stands in its way is noted with what to do, and stops nobody else."""
-    from daemon.units import inbox, pull, push  # each of them imports this module
+    from daemon.units import inbox, pull, push, tidy  # each of them imports this module
 
     work = {"pull": pull.pull, "inbox": inbox.read, "push": push.push}
     sort, _, name = key.partition(":")
-    if name not in app.connectors:
+    if name not in app.connectors and key != TIDY:
         return
     try:
         unit = Unit(app, key)
         try:
-            await work[sort](unit, name)
+            await (tidy.tidy(unit) if key == TIDY else work[sort](unit, name))
         except PlatformError as error:
             await _stopped(unit, name, error)
         except StateError:
@@ -79,19 +82,23 @@ async def run_unit(app: App, key: str) -> None:
     except Fenced:
         log.warning("fenced", unit=key)
     except StateError as error:
+        app.trouble = error
         log.error("store_unavailable", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
         app.wake_at(key, app.ms() + _FIRST_PAUSE_MS)
 
 
 def _finished(tx: Tx, unit: Unit, name: str) -> None:
     units.succeeded(tx, unit.key, now=unit.app.ms(), next_due=unit.next_due)
+    if not name:
+        return
     credential, budget = unit.app.budget_of(name)
     accounts.save_budget(tx, credential, budget.dump())
 
 
 async def _stopped(unit: Unit, name: str, error: PlatformError) -> None:
     app = unit.app
-    error.about(platform=app.world.platform(name).title, connection=name)
+    if name:
+        error.about(platform=app.world.platform(name).title, connection=name)
     row = await app.db.read(lambda tx: units.get(tx, unit.key))
     failures = row["failures"] if row else 0
     problem: dict[str, Any] = {"what": error.sentence, "class": type(error).__name__}
