@@ -286,9 +286,16 @@ def _handed(fd: int, label: str) -> socket.socket:
         raise DoorError(
             f"{label}: file descriptor {fd} is no socket. Check the service's socket unit."
         ) from error
+    if held.type != socket.SOCK_STREAM:
+        held.detach()
+        raise DoorError(
+            f"{label}: file descriptor {fd} is no stream socket. Write ListenStream in the socket unit."
+        )
     if not listens:
         held.detach()
-        raise DoorError(f"{label}: file descriptor {fd} does not listen. Check the service's socket unit.")
+        raise DoorError(
+            f"{label}: file descriptor {fd} does not listen. Check the service's socket unit: without Accept=yes."
+        )
     held.setblocking(False)
     return held
 

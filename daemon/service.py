@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -18,27 +18,44 @@ from state.errors import StateError
 
 log = structlog.get_logger()
 
-_HOOKS_EVERY_S = 3600.0
-_DRAIN_S = 20.0
+DRAIN_S = 20.0
 """How long work under way may take to finish; longer than one request may take to be answered."""
+GRACE_S = 3.0
+"""How long a request may take to be answered once a door closes. Who is slower tries again: the others wait for us."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What ends the service gracefully."""
+
+_HOOKS_EVERY_S = 3600.0
 
 
 async def serve(
-    app: App, *, ready: Callable[[str, str], None] | None = None, stop: asyncio.Event | None = None
+    app: App,
+    *,
+    sockets: Mapping[str, int] | None = None,
+    ready: Callable[[str, str], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had.
 
+    ``sockets``: listening sockets by door (see ``daemon.handed``), which stand for the addresses of the configuration.
     ``ready`` is told both addresses once they listen.
     """
-    ended = stop or asyncio.Event()
+    ended, held = stop or asyncio.Event(), sockets or {}
     _on_signals(ended)
     server, schedule = app.config.server, Schedule(app)
+    looks = admin_app(app, lambda: health(app), app.metrics)
     async with contextlib.AsyncExitStack() as doors:
         hooks = await doors.enter_async_context(
-            listening(hook_app(app, app.metrics), server.hooks, label="server.hooks")
+            listening(
+                hook_app(app, app.metrics),
+                server.hooks,
+                label="server.hooks",
+                fd=held.get("hooks"),
+                grace=GRACE_S,
+            )
         )
         admin = await doors.enter_async_context(
-            listening(admin_app(app, lambda: health(app), app.metrics), server.admin, label="server.admin")
+            listening(looks, server.admin, label="server.admin", fd=held.get("admin"), grace=GRACE_S)
         )
         settled()
         schedule.start()
@@ -50,12 +67,14 @@ async def serve(
         finally:
             log.info("stopping", busy=list(app.engine.busy))
             schedule.stop()
-    await app.engine.drain(_DRAIN_S)
+        await app.engine.drain(
+            DRAIN_S
+        )  # the doors go on meanwhile: what they store is read after the next start
 
 
 def _on_signals(ended: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, ended.set)
 
