@@ -13,8 +13,9 @@ from daemon.app import App
 from daemon.doors import admin_app, hook_app, listening
 from daemon.loop import settled
 from daemon.schedule import Schedule
+from daemon.units import Unit, at_work
 from state import units
-from state.errors import StateError
+from state.errors import Fenced, StateError
 
 log = structlog.get_logger()
 
@@ -35,13 +36,15 @@ async def serve(
     ready: Callable[[str, str], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had.
+    """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had, Fenced when another
+    process took over.
 
     ``sockets``: listening sockets by door (see ``daemon.handed``), which stand for the addresses of the configuration.
     ``ready`` is told both addresses once they listen.
     """
     ended, held = stop or asyncio.Event(), sockets or {}
     _on_signals(ended)
+    app.on_fenced = ended.set
     server, schedule = app.config.server, Schedule(app)
     looks = admin_app(app, lambda: health(app), app.metrics)
     async with contextlib.AsyncExitStack() as doors:
@@ -70,6 +73,8 @@ async def serve(
         await app.engine.drain(
             DRAIN_S
         )  # the doors go on meanwhile: what they store is read after the next start
+    if app.fenced is not None:
+        raise app.fenced
 
 
 def _on_signals(ended: asyncio.Event) -> None:
@@ -96,16 +101,34 @@ async def ensure_hooks(app: App, public_url: str, ended: asyncio.Event | None = 
     for name, connector in app.connectors.items():
         if not hasattr(connector, "webhooks") or app.one_sender(name)[0] != name:
             continue  # one webhook serves all companies of a developer account
-        url = f"{public_url.rstrip('/')}/hooks/{name}"
+        unit = Unit(app, f"hooks:{name}")
         try:
-            async for hook in each(connector.webhooks.ensure(url)):
-                await app.keep_hook(name, hook)
-                if ended is not None and ended.is_set():
-                    return
+            with at_work(unit):
+                await _ensured(unit, name, f"{public_url.rstrip('/')}/hooks/{name}", ended)
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
+        except Fenced as error:
+            app.give_way(error)
+            return
         except StateError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=str(error))
+
+
+async def _ensured(unit: Unit, name: str, url: str, ended: asyncio.Event | None) -> None:
+    """A webhook whose secret nobody knows is made anew: it was shown once, maybe to a process that died on its way to the disk."""
+    app, manager, unknown = unit.app, unit.app.connectors[name].webhooks, list[str]()  # type: ignore[attr-defined]  # looked at before
+    await unit.commit(lambda _tx: None, "hooks.begin")
+    async for hook in each(manager.ensure(url)):
+        if not await app.keep_hook(name, hook, unit):
+            unknown.append(hook.id)
+        if ended is not None and ended.is_set():
+            return
+    for webhook in unknown:
+        log.warning("webhook_without_secret", connection=name, webhook=webhook)
+        await manager.delete(webhook)
+    if unknown:
+        async for hook in each(manager.ensure(url)):
+            await app.keep_hook(name, hook, unit)
 
 
 async def each(asked: Any) -> AsyncIterator[Any]:

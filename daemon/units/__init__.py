@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -18,8 +22,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger()
 
+_at_work: ContextVar[Unit | None] = ContextVar("unit", default=None)
+"""The unit that this task works for."""
+
 _FIRST_PAUSE_MS = 5_000
 _LONGEST_PAUSE_MS = 900_000
+_FRESH_S = 1.0
+"""How old the knowledge may be, when a write leaves, that nobody has taken the unit over."""
 
 
 class Unit:
@@ -37,12 +46,36 @@ class Unit:
         """A transaction of this unit. Raises Fenced when somebody else has taken the unit over."""
 
         def claimed(tx: Tx) -> tuple[units.Claim, T]:
+            units.fence(tx, self.app.reign)
             held = self.held or units.claim(tx, self.key, now=self.app.ms())
             units.fence(tx, held)
             return held, fn(tx)
 
         self.held, result = await self.app.db.transaction(claimed, label)
         return result
+
+
+@contextmanager
+def at_work(unit: Unit) -> Iterator[None]:
+    """What is sent within is sent for this unit, and only as long as nobody has taken it over."""
+    token = _at_work.set(unit)
+    try:
+        yield
+    finally:
+        _at_work.reset(token)
+
+
+async def still_ours() -> None:
+    """Asked right before a write leaves: it may have waited for long, or this process may have stood still.
+
+    Raises Fenced when somebody else has taken over the unit that wants to write.
+    """
+    unit = _at_work.get()
+    held = unit.held if unit is not None else None
+    looked = -math.inf
+    while unit is not None and held is not None and time.monotonic() - looked > _FRESH_S:
+        looked = time.monotonic()  # before the look: what stood still after it looks again
+        await unit.app.db.read(lambda tx: units.fence(tx, unit.app.reign, held))
 
 
 def pause(failures: int) -> int:
@@ -61,7 +94,8 @@ async def run_unit(app: App, key: str) -> None:
     try:
         unit = Unit(app, key)
         try:
-            await work[sort](unit, name)
+            with at_work(unit):
+                await work[sort](unit, name)
         except PlatformError as error:
             await _stopped(unit, name, error)
         except StateError:
@@ -76,8 +110,9 @@ async def run_unit(app: App, key: str) -> None:
             await unit.commit(lambda tx: _finished(tx, unit, name), f"{sort}.finish")
             if unit.next_due is not None:
                 app.wake_at(key, unit.next_due)
-    except Fenced:
-        log.warning("fenced", unit=key)
+    except Fenced as error:
+        log.error("fenced", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
+        app.give_way(error)
     except StateError as error:
         log.error("store_unavailable", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
         app.wake_at(key, app.ms() + _FIRST_PAUSE_MS)

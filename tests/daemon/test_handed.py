@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import service
+from daemon import doors, service
 from daemon.cli import app as commands
 from daemon.commands.common import Exit
 from daemon.doors import DoorError
@@ -137,6 +137,12 @@ def test_the_service_unit_is_back_before_a_sender_gives_up():
     """Bookatu's last attempt is the one that must find us."""
     started = 5.0
     assert seconds(unit("bookferry.service")["RestartSec"][0]) + started < sum(PAUSES_S) + 3 * TIMEOUT_S
+
+
+def test_whoever_waited_through_a_restart_is_taken_in():
+    (backlog,) = unit("bookferry.socket")["Backlog"]
+    (files,) = unit("bookferry.service")["LimitNOFILE"]
+    assert int(backlog) < doors._CONNECTIONS < int(files)
 
 
 def test_a_hardened_service_may_do_what_it_must():
