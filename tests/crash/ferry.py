@@ -1,8 +1,8 @@
 """One pass, or one hook door, in a process of its own that kills or freezes itself at a named point.
 
-``python -m tests.crash.ferry CONFIG DB HOW POINT N [FD]``: at the Nth occurrence of POINT the process gets SIGKILL
-(``kill``), so nothing is flushed, closed or answered, or SIGSTOP (``stop``). ``record`` does neither: every point that
-occurred is printed, with how often it did. With FD, a listening socket, the hook door is served there instead of a pass.
+At the Nth occurrence of the point the process gets SIGKILL (``kill``), so nothing is flushed, closed or answered, or SIGSTOP
+(``stop``). ``record`` does neither: every point that occurred is told, with how often it did. With a listening socket the
+hook door is served there instead of a pass.
 
 Every commit is a point, before and after, by its label; and so is every single request, whatever sends it: before its
 bytes leave and after its answer came.
@@ -13,7 +13,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -87,24 +86,28 @@ def watch_calls(doom: Doom) -> None:
     _Chain._exchange = watched
 
 
-async def main(config: str, db: str, how: str, point: str, number: str, fd: str = "") -> None:
-    doom = Doomed.doom = Doom(how, point, int(number))
+def passage(config: str, db: Path, key: str, told: Path, strike: tuple[str, str, int], held=None) -> None:
+    """The whole life of the process. What it has to tell is in ``told``, what it logged beside it."""
+    log = os.open(told.with_suffix(".log"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    doom = Doomed.doom = Doom(*strike)
     watch_calls(doom)
-    text = Path(config).read_text()
-    settings = load(text, name=config, platforms=PLATFORMS, env={}, read_file=str, credential=lambda _: None)
-    told = {}
-    async with opened(settings, Path(db), os.environ["BOOKFERRY_KEY"], settle_ms=0, database=Doomed) as app:
-        if fd:
-            async with listening(hook_app(app), Door("127.0.0.1", 0), label="server.hooks", fd=int(fd)):
+    told.write_text(json.dumps(asyncio.run(_pass(config, db, key, held)) | {"met": doom.met}))
+
+
+async def _pass(text: str, db: Path, key: str, held) -> dict[str, str]:
+    settings = load(
+        text, name="bookferry.yaml", platforms=PLATFORMS, env={}, read_file=str, credential=lambda _: None
+    )
+    async with opened(settings, db, key, settle_ms=0, database=Doomed) as app:
+        if held is not None:
+            async with listening(hook_app(app), Door("127.0.0.1", 0), label="server.hooks", fd=held.detach()):
                 await asyncio.Event().wait()
         if settings.server.public_url:
             await ensure_hooks(app, settings.server.public_url)
         try:
             await sync(app)
         except Fenced as error:
-            told["fenced"] = str(error)
-    print(json.dumps(told | {"met": doom.met}))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+            return {"fenced": str(error)}
+    return {}

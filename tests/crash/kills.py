@@ -3,41 +3,55 @@
 import asyncio
 import fcntl
 import json
-import os
+import multiprocessing
 import random
+import re
 import signal
-import sys
 from collections import Counter
-from pathlib import Path
+from datetime import date
 
 from scenes import SCENES
 
 from daemon.passes import sync
 from daemon.service import ensure_hooks
 from state import outbox
+from tests.crash.ferry import passage
 
-ROOT = Path(__file__).parents[2]
 AT_ONCE = 3
+# Every pass is a process of its own, forked off one that has imported everything: most of a start are imports.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["tests.crash.ferry"])
 ALLOWED_TO_WAIT = "asked"
 """The scene in which a kill may leave something to a human: nobody can see whether somebody was enrolled."""
 
 
-async def ferry(port, how, point="-", number=0, fd=None):
-    """The process, with its output piped to us."""
-    config = port.path.with_suffix(".yaml")
-    config.write_text(port.yaml)
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.crash.ferry",
-        *(str(config), str(port.path), how, point, str(number)),
-        *([str(fd)] if fd is not None else []),
-        cwd=ROOT,
-        env={"BOOKFERRY_KEY": port.key, "PATH": os.environ["PATH"]},
-        pass_fds=[fd] if fd is not None else [],
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+class Ferry:
+    """One pass, or with a socket the hook door, in a process of its own."""
+
+    def __init__(self, port, how, point="-", number=0, held=None):
+        self._told = port.path.with_name(f"{how}.json")
+        self._process = _SERVER.Process(
+            target=passage, args=(port.yaml, port.path, port.key, self._told, (how, point, number), held)
+        )
+        self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def alive(self):
+        return self._process.is_alive()
+
+    async def end(self):
+        """Wait for its end; gives the exit code, negative for a signal."""
+        await asyncio.to_thread(self._process.join)
+        code = self._process.exitcode
+        self._process.close()
+        return code
+
+    def told(self):
+        return json.loads(self._told.read_text())
+
+    def said(self):
+        return self._told.with_suffix(".log").read_text()[-800:]
 
 
 async def converged(port, scene):
@@ -65,7 +79,16 @@ async def converged(port, scene):
         enrolled = Counter(row["person_id"] for row in port.reviews.enrolments)
         assert set(enrolled.values()) <= {1}, enrolled
         assert len(enrolled) + len(parked) >= len(port.people()), "each is enrolled, or told to a human"
-    return port.outcome()
+    return undated(json.dumps(port.outcome(), sort_keys=True), port.boxes[0])
+
+
+def undated(text, box):
+    """Dates as days from today, so that a recording is good after midnight too."""
+    return re.sub(
+        r"\d{4}-\d\d-\d\d",
+        lambda found: f"{(date.fromisoformat(found[0]) - box.now().date()).days} days",
+        text,
+    )
 
 
 async def secrets_are_known(port, app):
@@ -78,53 +101,48 @@ async def secrets_are_known(port, app):
 async def recorded(scene, folder, seed=0):
     """What a whole pass really comes by, and how often; and what it leads to."""
     async with SCENES[scene](folder, seed) as port:
-        process = await ferry(port, "record")
-        out, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-        met = Counter(json.loads(out.splitlines()[-1])["met"])
-        return met, await converged(port, scene)
+        ferry = Ferry(port, "record")
+        assert await ferry.end() == 0, ferry.said()
+        return ferry.told()["met"], await converged(port, scene)
 
 
-async def all_recorded(folder, seed=0):
+async def all_recorded(folder, seed=0, scenes=tuple(SCENES)):
     """By scene. Several workers of one test run share what the first of them found."""
-    place = folder / f"met{seed}.json"
-    with (folder / f"met{seed}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            found = await asyncio.gather(
-                *(recorded(scene, folder / f"met-{scene}-{seed}", seed) for scene in SCENES)
-            )
-            place.write_text(json.dumps({scene: met for scene, (met, _) in zip(SCENES, found, strict=True)}))
-    return {scene: Counter(met) for scene, met in json.loads(place.read_text()).items()}
+    gate, found = asyncio.Semaphore(AT_ONCE), {}
+
+    async def one(scene):
+        place = folder / f"met-{scene}-{seed}.json"
+        with place.with_suffix(".lock").open("w") as lock:
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            if not place.exists():
+                async with gate:
+                    place.write_text(json.dumps(await recorded(scene, folder / f"met-{scene}-{seed}", seed)))
+        found[scene] = json.loads(place.read_text())
+
+    await asyncio.gather(*map(one, scenes))
+    return {scene: (Counter(met), outcome) for scene, (met, outcome) in found.items()}
 
 
 async def killed(scene, folder, point, number, seed, expected):
     async with SCENES[scene](folder, seed) as port:
-        process = await ferry(port, "kill", point, number)
-        _, err = await process.communicate()
-        assert process.returncode == -signal.SIGKILL, f"never came by: {err[-500:].decode()}"
+        ferry = Ferry(port, "kill", point, number)
+        assert await ferry.end() == -signal.SIGKILL, f"never came by: {ferry.said()}"
         outcome = await converged(port, scene)
         assert outcome == expected, f"{outcome} and not {expected}"
 
 
-async def all_killed(folder, chosen, tell=lambda _line: None):
+async def all_killed(folder, shared, chosen, tell=lambda _line: None):
     """``chosen``: (scene, point, number, seed). Gives what failed, by these."""
-    gate, failures, outcomes, made = asyncio.Semaphore(AT_ONCE), {}, {}, asyncio.Lock()
-
-    async def expected(scene, seed):
-        async with made:
-            if (scene, seed) not in outcomes:
-                outcomes[scene, seed] = (await recorded(scene, folder / f"known-{scene}-{seed}", seed))[1]
-        return outcomes[scene, seed]
+    gate, failures = asyncio.Semaphore(AT_ONCE), {}
+    known = {seed: await all_recorded(shared, seed) for seed in {seed for *_, seed in chosen}}
 
     async def one(index, scene, point, number, seed):
         async with gate:
             try:
-                wanted = await expected(scene, seed)
-                await killed(scene, folder / f"at{index}", point, number, seed, wanted)
+                await killed(scene, folder / f"at{index}", point, number, seed, known[seed][scene][1])
             except Exception as error:  # noqa: BLE001 - one report for all
                 failures[scene, point, number, seed] = repr(error)[:900]
-            tell((scene, point, number, seed))
+            tell((scene, point, number, seed, (scene, point, number, seed) not in failures))
 
     await asyncio.gather(*(one(index, *what) for index, what in enumerate(chosen)))
     return failures
@@ -143,7 +161,7 @@ def drawn(draw, met):
 def every(met, seeds):
     """Every point of every scene, each seed at an occurrence of its own."""
     chosen = []
-    for scene, points in met.items():
+    for scene, (points, _) in met.items():
         for point in sorted(points):
             for seed in range(seeds):
                 number = drawn(random.Random(f"{scene} {point} {seed}"), points[point])

@@ -1,15 +1,17 @@
 """kill -9 at named points: nothing acknowledged is lost, nothing is doubled, everything converges."""
 
 import ast
+import os
 import random
 import re
 import signal
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
 from harbour import harbour
-from kills import all_killed, all_recorded, drawn, every, ferry, report
+from kills import Ferry, all_killed, all_recorded, drawn, every, report
 from scenes import SCENES, book, served
 
 from daemon.passes import sync
@@ -37,38 +39,42 @@ NOT_MET = {
 }
 """Commits that no scene comes by, each with the reason."""
 BESIDE = {"daemon/login.py": "commands for a person", "daemon/demo_stage.py": "the demo"}
-"""Where a commit has no label, since neither the service nor a pass gets there."""
+"""Where neither the service nor a pass gets."""
 
 
 def normal(met):
     """About twenty points, each at an occurrence of its own."""
     draw = random.Random(5)
-    edges = [point for point in sorted(met[FIRST]) if point.partition(":")[2] in EDGES]
-    chosen, seen = [(FIRST, point) for point in edges], set(met[FIRST])
+    edges = [point for point in sorted(met[FIRST][0]) if point.partition(":")[2] in EDGES]
+    chosen, seen = [(FIRST, point) for point in edges], set(met[FIRST][0])
     for scene in [name for name in SCENES if name != FIRST]:
-        new = sorted(set(met[scene]) - seen)
+        new = sorted(set(met[scene][0]) - seen)
         chosen += [(scene, point) for point in draw.sample(new, min(OTHERS, len(new)))]
         seen |= set(new)
-    return [(scene, point, drawn(draw, met[scene][point]), 0) for scene, point in chosen]
+    return [(scene, point, drawn(draw, met[scene][0][point]), 0) for scene, point in chosen]
+
+
+@pytest.fixture
+def shared(tmp_path_factory):
+    """A folder that all workers of this run share, and no other run."""
+    mine = tmp_path_factory.getbasetemp()
+    return mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
 
 
 @pytest.mark.speaks
 @pytest.mark.parametrize("shard", range(SHARDS))
-async def test_a_kill_at_a_named_point_loses_and_doubles_nothing(tmp_path, tmp_path_factory, shard):
-    chosen = normal(await all_recorded(tmp_path_factory.getbasetemp().parent))
+async def test_a_kill_at_a_named_point_loses_and_doubles_nothing(tmp_path, shared, shard):
+    chosen = normal(await all_recorded(shared))
     assert len(chosen) >= 20
-    # Each shard has scenes of its own: what an undisturbed pass leads to is found out once.
-    mine = [what for what in chosen if (what[0] == FIRST) == (shard == 0)]
-    failures = await all_killed(tmp_path, mine)
+    failures = await all_killed(tmp_path, shared, chosen[shard::SHARDS])
     assert not failures, report(failures)
 
 
 @pytest.mark.speaks
 @pytest.mark.campaign
 @pytest.mark.timeout(7200)
-async def test_a_kill_at_every_point_loses_and_doubles_nothing(tmp_path, tmp_path_factory):
-    met = await all_recorded(tmp_path_factory.getbasetemp().parent)
-    failures = await all_killed(tmp_path, every(met, seeds=1))
+async def test_a_kill_at_every_point_loses_and_doubles_nothing(tmp_path, shared):
+    failures = await all_killed(tmp_path, shared, every(await all_recorded(shared), seeds=1))
     assert not failures, report(failures)
 
 
@@ -76,27 +82,22 @@ async def test_a_kill_at_every_point_loses_and_doubles_nothing(tmp_path, tmp_pat
 
 
 @pytest.mark.speaks
-async def test_every_commit_is_met_by_a_scene_or_has_its_reason(tmp_path_factory):
+async def test_every_commit_is_met_by_a_scene_or_has_its_reason(shared):
     labels, unlabelled = labels_of_the_code()
-    met = {point.partition(":")[2] for points in (await all_recorded(tmp_path_factory.getbasetemp().parent)).values()
-           for point in points}  # fmt: skip
+    met = {point.partition(":")[2] for points, _ in (await all_recorded(shared)).values() for point in points}
     missed = {
         label for label in labels if not any(fnmatchcase(point, label.replace("{}", "*")) for point in met)
     }
     assert missed <= set(NOT_MET), "give these commits a scene, or a reason"
     stale = {label for label in NOT_MET if label not in labels or any(point == label for point in met)}
     assert stale == set(), "these have a scene now, or are gone"
-    assert unlabelled == set(BESIDE), "a commit without a label cannot be a point"
+    assert unlabelled == set(), "a commit without a label cannot be a point"
 
 
 @pytest.mark.speaks
-async def test_every_call_of_every_connector_goes_through_the_seam(tmp_path_factory):
+async def test_every_call_of_every_connector_goes_through_the_seam(shared):
     """The seam is in the one HTTP client, so a call cannot miss it; that each scene's writes and logins are there is seen."""
-    met = {
-        point
-        for points in (await all_recorded(tmp_path_factory.getbasetemp().parent)).values()
-        for point in points
-    }
+    met = {point for points, _ in (await all_recorded(shared)).values() for point in points}
     calls = {point.partition(":call:")[2] for point in met if ":call:" in point}
     for kind in ("POST /api/v1/*/appointments", "POST /v2/people", "POST /v2/bookings", "POST /v2/visits", "PATCH */bookings/*",
                  "POST */missions", "POST */oauth/token", "POST */webhooks", "POST */partner/bookings", "POST */cancel"):  # fmt: skip
@@ -105,10 +106,18 @@ async def test_every_call_of_every_connector_goes_through_the_seam(tmp_path_fact
         assert {f"before:call:{call}", f"after:call:{call}"} <= met, call
 
 
+@cache
 def labels_of_the_code():
     """The labels of all commits in the product, ``{}`` for what is put in; and the files with commits that have none."""
     labels, unlabelled = set(), set()
-    for path in [*ROOT.glob("daemon/**/*.py"), *ROOT.glob("state/*.py")]:
+    places = {
+        str(path.relative_to(ROOT)): path
+        for room in ("daemon", "state")
+        for path in ROOT.glob(f"{room}/**/*.py")
+    }
+    for place, path in places.items():
+        if place in BESIDE:
+            continue
         for function in ast.walk(ast.parse(path.read_text())):
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
@@ -119,7 +128,7 @@ def labels_of_the_code():
                     continue
                 found = text_of(label)
                 if found is None:
-                    unlabelled.add(str(path.relative_to(ROOT)))
+                    unlabelled.add(place)
                 else:
                     labels.add(found)
     return labels, unlabelled
@@ -162,13 +171,12 @@ async def test_what_the_door_acknowledged_survives_its_kill(tmp_path, point):
             "add_customer", name="Ann Example", email="ann@example.com", phone="+64 21 555 0100"
         )
         with port.endpoints() as held:
-            process = await ferry(port, "kill", point, 1, held.fileno())
+            ferry = Ferry(port, "kill", point, 1, held)
             port.salon.hold_webhooks()
             for days in range(2, 6):
                 book(port, who, days)
             sent = port.salon.release_webhooks()
-            await process.wait()
-            assert process.returncode == -signal.SIGKILL
+            assert await ferry.end() == -signal.SIGKILL
             async with port.app() as app, served(app, held):
                 await port.quiet(app)  # the platform's own retry brings what was not acknowledged
                 done = await sync(app)
