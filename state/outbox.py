@@ -316,10 +316,7 @@ def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
 
 
 def recover(tx: Tx, connection: str, *, now: int) -> int:
-    """After a crash: calls that were under way have an unknown outcome. Gives how many there were.
-
-    They are in doubt from now on, not from their beginning: a process that only stood still may have sent them until now.
-    """
+    """After a crash: calls under way have an unknown outcome, and may have been sent until now. Gives how many there were."""
     tx.run(
         "UPDATE attempt SET outcome = 'unknown', ended_at = :now, detail = 'the process ended during the call'"
         " WHERE outcome IS NULL AND intent IN (SELECT id FROM intent WHERE connection = :c AND state = 'sending')",

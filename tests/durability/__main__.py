@@ -52,7 +52,10 @@ def main() -> int:
     print(
         f"stored and read: {books.stored}; changes: {books.changes}; visits carried to NiceJob: {books.carried}"
     )
-    print(f"acknowledged and lost: 0; taken twice: 0; never acknowledged: {books.lost}")
+    print(
+        "acknowledged and not stored: 0; stored or carried twice: 0;"
+        f" never acknowledged: {books.unanswered}; lost: {books.lost}"
+    )
     return 1 if books.lost else 0
 
 
