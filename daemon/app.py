@@ -18,7 +18,7 @@ from daemon.world import World
 from mapping.config import Config
 from state import accounts, tokens, units
 from state.database import Database, Tx
-from state.errors import Fenced
+from state.errors import TakenOver
 from state.tokens import Box
 from state.units import Claim
 
@@ -52,9 +52,9 @@ class App:
         self.engine = Engine(lambda key: run_unit(self, key))
         self.wake_at: Callable[[str, int], None] = lambda _key, _due: None
         """Asks the schedule to kick a key at a moment (epoch milliseconds). Without a schedule nobody does."""
-        self.fenced: Fenced | None = None
+        self.taken_over: TakenOver | None = None
         """Why this process is to end: another one works on the same store."""
-        self.on_fenced: Callable[[], None] = lambda: None
+        self.on_taken_over: Callable[[], None] = lambda: None
         self.holder = uuid4().hex
         self.budgets: dict[str, Budget] = {}
         self.connectors: dict[str, Connector[Any]] = {}
@@ -122,11 +122,11 @@ class App:
         for target in sorted(self.world.targets_of(name)):
             self.engine.kick(f"push:{target}")
 
-    def give_way(self, why: Fenced) -> None:
+    def give_way(self, why: TakenOver) -> None:
         """Another process works on the same store: start nothing new here, and end."""
-        self.fenced = why
+        self.taken_over = why
         self.engine.stop()
-        self.on_fenced()
+        self.on_taken_over()
 
     async def close(self) -> None:
         """Let go of connections; what is in the store is all that matters."""

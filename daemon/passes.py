@@ -14,7 +14,7 @@ _PATIENCE_MS = 60_000
 
 
 async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Do everything there is to do now. Gives what was done and what waits. Raises Fenced."""
+    """Do everything there is to do now. Gives what was done and what waits. Raises TakenOver."""
     tell = progress or (lambda _line: None)
     before = await app.db.read(_totals)
     for name in app.connectors:
@@ -34,8 +34,8 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
             break
         tell("waiting for what is due")
         await asyncio.sleep(max(0.0, (due - app.ms()) / 1000))
-    if app.fenced is not None:
-        raise app.fenced
+    if app.taken_over is not None:
+        raise app.taken_over
     after = await app.db.read(_totals)
     summary = {name: after[name] - before[name] for name in ("changes", "writes", "writes_loud")}
     return (

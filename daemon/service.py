@@ -15,7 +15,7 @@ from daemon.loop import settled
 from daemon.schedule import Schedule
 from daemon.units import Unit, at_work
 from state import units
-from state.errors import Fenced, StateError
+from state.errors import StateError, TakenOver
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ async def serve(
     ready: Callable[[str, str], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had, Fenced when another
+    """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had, TakenOver when another
     process took over.
 
     ``sockets``: listening sockets by door (see ``daemon.handed``), which stand for the addresses of the configuration.
@@ -44,7 +44,7 @@ async def serve(
     """
     ended, held = stop or asyncio.Event(), sockets or {}
     _on_signals(ended)
-    app.on_fenced = ended.set
+    app.on_taken_over = ended.set
     server, schedule = app.config.server, Schedule(app)
     looks = admin_app(app, lambda: health(app), app.metrics)
     async with contextlib.AsyncExitStack() as doors:
@@ -73,8 +73,8 @@ async def serve(
         await app.engine.drain(
             DRAIN_S
         )  # the doors go on meanwhile: what they store is read after the next start
-    if app.fenced is not None:
-        raise app.fenced
+    if app.taken_over is not None:
+        raise app.taken_over
 
 
 def _on_signals(ended: asyncio.Event) -> None:
@@ -107,7 +107,7 @@ async def ensure_hooks(app: App, public_url: str, ended: asyncio.Event | None = 
                 await _ensured(unit, name, f"{public_url.rstrip('/')}/hooks/{name}", ended)
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
-        except Fenced as error:
+        except TakenOver as error:
             app.give_way(error)
             return
         except StateError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from state.database import Row, Tx
-from state.errors import Fenced
+from state.errors import Fenced, TakenOver
 
 STORE = "store"
 """The key of the whole store: claimed by each process that opens it, and so taken away from the one before."""
@@ -35,9 +35,11 @@ def fence(tx: Tx, *held: Claim) -> None:
     for claimed in held:
         if tx.value("SELECT epoch FROM unit WHERE key = :k", k=claimed.key) == claimed.epoch:
             continue
-        raise Fenced(
-            f"{claimed.key} was taken over by another bookferry, so this one writes nothing more and ends."
-            " One at a time may use a database."
+        if claimed.key != STORE:
+            raise Fenced(f"{claimed.key} was claimed anew")
+        raise TakenOver(
+            "this database was taken over by another bookferry, so this one writes nothing more and ends."
+            " One at a time may use it."
         )
 
 

@@ -14,7 +14,7 @@ import structlog
 from connectors.errors import NeedsHuman, PlatformError, TryLater
 from state import accounts, units
 from state.database import Tx
-from state.errors import Fenced, StateError
+from state.errors import Fenced, StateError, TakenOver
 
 if TYPE_CHECKING:
     from daemon.app import App
@@ -110,9 +110,11 @@ async def run_unit(app: App, key: str) -> None:
             await unit.commit(lambda tx: _finished(tx, unit, name), f"{sort}.finish")
             if unit.next_due is not None:
                 app.wake_at(key, unit.next_due)
-    except Fenced as error:
-        log.error("fenced", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
+    except TakenOver as error:
+        log.error("taken_over", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
         app.give_way(error)
+    except Fenced:
+        log.warning("fenced", unit=key)
     except StateError as error:
         log.error("store_unavailable", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
         app.wake_at(key, app.ms() + _FIRST_PAUSE_MS)

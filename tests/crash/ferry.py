@@ -26,7 +26,7 @@ from daemon.service import ensure_hooks
 from mapping.config import Door
 from mapping.load import load
 from state.database import Database
-from state.errors import Fenced
+from state.errors import TakenOver
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 _ID = re.compile(r"(?!v\d$)[\w-]*\d[\w-]*")
@@ -108,6 +108,6 @@ async def _pass(text: str, db: Path, key: str, held) -> dict[str, str]:
             await ensure_hooks(app, settings.server.public_url)
         try:
             await sync(app)
-        except Fenced as error:
-            return {"fenced": str(error)}
+        except TakenOver as error:
+            return {"taken over": str(error)}
     return {}

@@ -73,7 +73,9 @@ async def thawed(folder, scene, point, allowed):
         finally:
             os.kill(ferry.pid, signal.SIGCONT)
         assert await ferry.end() == 0, ferry.said()
-        assert "was taken over by another bookferry" in ferry.told().get("fenced", ""), "it did not notice"
+        assert "was taken over by another bookferry" in ferry.told().get("taken over", ""), (
+            "it did not notice"
+        )
         assert held(port.path) == before, "it wrote to the store"
         more = changing(port)[calls:]
         assert len(more) <= allowed, f"it wrote to a platform: {[call.path for call in more]}"

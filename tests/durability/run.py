@@ -16,7 +16,6 @@ from connectors.nicejob.sandbox import NiceJobSandbox
 from connectors.sandbox import iso, serve
 from daemon.app import opened
 from daemon.passes import sync
-from daemon.units import run_unit
 from state import cursors, inbox
 from state.tokens import new_key
 from tests.bench import kit
@@ -86,8 +85,7 @@ class Stage:
         }
         self.config.write_text(kit.yaml(connections, ROUTE))
         async with self.app() as app:
-            for name in ("pull:salon", "pull:reviews"):
-                await run_unit(app, name)
+            await sync(app)
             await app.db.transaction(lambda tx: cursors.arm(tx, "reviews", now=app.ms(), since=None))
 
     def _booked(self, number: int) -> tuple[str, str]:
@@ -111,6 +109,12 @@ class Stage:
                 await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
                 ref = self.left.pop() if self.left and number % every == 0 else f"apt_{first + number}"
                 senders.create_task(self._one(activator, ref))
+
+    async def send_until(self, activator: Activator, total: int, rate: float, kills: int) -> None:
+        """The same, and some more until there were so many kills."""
+        await self.send(activator, total, rate)
+        while self.books.kills < kills:
+            await self.send(activator, 20, rate)
 
     async def _one(self, activator: Activator, ref: str) -> None:
         real = ref in self.real
@@ -214,10 +218,10 @@ async def storm(
     real: int = REAL,
     tell=lambda _line: None,
 ) -> Books:
-    """The whole run; gives the books. ``kills``: at most so many. Raises AssertionError where something was lost or doubled."""
+    """The whole run; gives the books. ``kills``: exactly so many, and deliveries meanwhile. Raises AssertionError where something was lost or doubled."""
     async with staged(folder, real) as (stage, activator):
         await activator.start()
-        sending = asyncio.create_task(stage.send(activator, deliveries, rate))
+        sending = asyncio.create_task(stage.send_until(activator, deliveries, rate, kills or 0))
         while not sending.done():
             known = len(stage.books.taken)
             await asyncio.wait({sending}, timeout=kill_every)

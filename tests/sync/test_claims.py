@@ -9,7 +9,7 @@ from test_first_ferry import appointment, customer
 from daemon.service import serve
 from daemon.units import Unit, run_unit
 from state import units
-from state.errors import Fenced
+from state.errors import Fenced, TakenOver
 
 
 async def test_a_unit_that_was_taken_over_writes_nothing_more(tmp_path):
@@ -48,7 +48,7 @@ async def test_a_store_that_another_process_opened_is_left_alone(tmp_path):
     async with harbour(tmp_path) as port, port.app() as app:
         unit = Unit(app, "push:reviews")
         await opened_elsewhere(app)
-        with pytest.raises(Fenced, match="One at a time"):
+        with pytest.raises(TakenOver, match="One at a time"):
             await unit.commit(lambda tx: None, "first")
         assert await app.db.read(units.every) == [], "nothing is claimed either"
 
@@ -69,7 +69,7 @@ async def test_a_write_that_waited_is_not_sent_once_the_store_is_another_s(tmp_p
                     await asyncio.sleep(0)
             await opened_elsewhere(app)
             await pushing
-            assert isinstance(app.fenced, Fenced)
+            assert isinstance(app.taken_over, TakenOver)
             assert len(port.reviews.calls("POST", "/v2/people")) == 1
         done = await port.pass_()
         assert (done["parked"], done["open"], len(port.people()), len(port.bookings())) == (0, 0, 1, 1)
@@ -84,6 +84,6 @@ async def test_the_service_ends_once_the_store_is_another_s(tmp_path):
             await ready.wait()
             await opened_elsewhere(app)
             app.engine.kick("inbox:salon")
-            with pytest.raises(Fenced, match="taken over by another bookferry"):
+            with pytest.raises(TakenOver, match="taken over by another bookferry"):
                 async with asyncio.timeout(20):
                     await serving
