@@ -70,9 +70,8 @@ async def serve(
         finally:
             log.info("stopping", busy=list(app.engine.busy))
             schedule.stop()
-        await app.engine.drain(
-            DRAIN_S
-        )  # the doors go on meanwhile: what they store is read after the next start
+        # The doors go on meanwhile: what they store is read after the next start.
+        await app.engine.drain(DRAIN_S)
     if app.taken_over is not None:
         raise app.taken_over
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +28,8 @@ _FIRST_PAUSE_MS = 5_000
 _LONGEST_PAUSE_MS = 900_000
 _FRESH_S = 1.0
 """How old the knowledge may be, when a write leaves, that nobody has taken the unit over."""
+_LOOKS = 3
+"""A store that is slower than that is no reason never to write."""
 
 
 class Unit:
@@ -72,10 +73,13 @@ async def still_ours() -> None:
     """
     unit = _at_work.get()
     held = unit.held if unit is not None else None
-    looked = -math.inf
-    while unit is not None and held is not None and time.monotonic() - looked > _FRESH_S:
-        looked = time.monotonic()  # before the look: what stood still after it looks again
+    if unit is None or held is None:
+        return
+    for _ in range(_LOOKS):
+        begun = time.monotonic()
         await unit.app.db.read(lambda tx: units.fence(tx, unit.app.reign, held))
+        if time.monotonic() - begun < _FRESH_S:  # a process that stood still during its look looks once more
+            return
 
 
 def pause(failures: int) -> int:
