@@ -16,7 +16,9 @@ _PATIENCE_MS = 60_000
 
 
 async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Do everything there is to do now. Gives what was done and what waits. Raises StateError when the store fails."""
+    """Do everything there is to do now. Gives what was done and what waits. Raises StateError when the store fails or was
+    taken over.
+    """
     tell = progress or (lambda _line: None)
     before = await app.db.read(_totals)
     for name in app.connectors:
@@ -36,6 +38,8 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
             break
         tell("waiting for what is due")
         await asyncio.sleep(max(0.0, (due - app.ms()) / 1000))
+    if app.taken_over is not None:
+        raise app.taken_over
     after = await app.db.read(_totals)
     if await app.db.read(lambda tx: _untidy(tx, app.ms())):
         app.engine.kick(TIDY)
