@@ -15,6 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from daemon.app import App
 from mapping.timing import Cron, Interval
+from state import units
 
 _LOOK_EVERY_S = 60
 """How often pushes look for what the command line changed: a route armed, an intent to be tried again."""
@@ -42,6 +43,7 @@ class Schedule:
             self._every(f"pull:{name}", _trigger(self.app.config.poll(name)), first)
             for sort in ("inbox", "push"):
                 self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
+        self._every(units.ALERT, IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
         self.app.wake_at = self.at
         self._bell.start()
 

@@ -13,7 +13,8 @@ from daemon.app import App
 from daemon.doors import admin_app, hook_app, listening
 from daemon.loop import settled
 from daemon.schedule import Schedule
-from state import units
+from state import concerns, losses, units
+from state.database import Tx
 from state.errors import StateError
 
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ async def serve(
             listening(admin_app(app, lambda: health(app), app.metrics), server.admin, label="server.admin")
         )
         settled()
+        await _door(app, anew=True)
         schedule.start()
         log.info("started", hooks=str(hooks), admin=str(admin), connections=len(app.connectors))
         if ready is not None:
@@ -50,7 +52,15 @@ async def serve(
         finally:
             log.info("stopping", busy=list(app.engine.busy))
             schedule.stop()
+            await _door(app)
     await app.engine.drain(_DRAIN_S)
+
+
+async def _door(app: App, *, anew: bool = False) -> None:
+    """Note that the hook door is open; what was sent while it was not is nobody's loss but ours."""
+    app.serving = anew
+    with contextlib.suppress(StateError):
+        await app.db.transaction(lambda tx: losses.door_open(tx, now=app.ms(), anew=anew), "door.open")
 
 
 def _on_signals(ended: asyncio.Event) -> None:
@@ -100,6 +110,9 @@ async def each(asked: Any) -> AsyncIterator[Any]:
 
 async def health(app: App) -> dict[str, Any]:
     """For ``/healthz``: well unless the store cannot be read; what needs a human is listed and is no illness."""
-    rows = await app.db.read(units.every)
-    stuck = {row["key"]: row["problem"]["what"] for row in rows if row["problem"]}
-    return {"ok": True, "busy": list(app.engine.busy), "problems": stuck}
+
+    def look(tx: Tx) -> dict[str, Any]:
+        stuck = {row["key"]: row["problem"]["what"] for row in units.every(tx) if row["problem"]}
+        return {"problems": stuck, "concerns": [row["key"] for row in concerns.standing(tx)]}
+
+    return {"ok": True, "busy": list(app.engine.busy), **await app.db.read(look)}

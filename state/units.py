@@ -7,6 +7,9 @@ from typing import Any
 from state.database import Row, Tx
 from state.errors import Fenced
 
+ALERT = "alert:"
+"""The one unit of no connection: it tells the owner what needs attention."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

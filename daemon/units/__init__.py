@@ -1,4 +1,4 @@
-"""The units of work: pull a connection, read its inbox, push into it. Each commit of a unit checks its epoch first."""
+"""The units of work: pull a connection, read its inbox, push into it; tell the owner what needs attention. Each commit of a unit checks its epoch first."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def pause(failures: int) -> int:
 
 async def run_unit(app: App, key: str) -> None:
     """Claim a unit and let it work. What stands in its way is noted with what to do, and stops nobody else."""
-    from daemon.units import inbox, pull, push  # each of them imports this module
+    from daemon.units import alert, inbox, pull, push  # each of them imports this module
 
-    work = {"pull": pull.pull, "inbox": inbox.read, "push": push.push}
+    work = {"pull": pull.pull, "inbox": inbox.read, "push": push.push, "alert": alert.tell}
     sort, _, name = key.partition(":")
-    if name not in app.connectors:
+    if name not in app.connectors and key != units.ALERT:
         return
     try:
         unit = Unit(app, key)
@@ -80,18 +80,23 @@ async def run_unit(app: App, key: str) -> None:
         log.warning("fenced", unit=key)
     except StateError as error:
         log.error("store_unavailable", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
+        if key == units.ALERT:
+            await alert.store_fails(app, error)
         app.wake_at(key, app.ms() + _FIRST_PAUSE_MS)
 
 
 def _finished(tx: Tx, unit: Unit, name: str) -> None:
     units.succeeded(tx, unit.key, now=unit.app.ms(), next_due=unit.next_due)
+    if unit.key == units.ALERT:
+        return
     credential, budget = unit.app.budget_of(name)
     accounts.save_budget(tx, credential, budget.dump())
 
 
 async def _stopped(unit: Unit, name: str, error: PlatformError) -> None:
     app = unit.app
-    error.about(platform=app.world.platform(name).title, connection=name)
+    if unit.key != units.ALERT:
+        error.about(platform=app.world.platform(name).title, connection=name)
     row = await app.db.read(lambda tx: units.get(tx, unit.key))
     failures = row["failures"] if row else 0
     problem: dict[str, Any] = {"what": error.sentence, "class": type(error).__name__}

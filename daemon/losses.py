@@ -1,0 +1,93 @@
+"""What webhooks lose: noted when a list shows what they should have told, counted for ``status`` and for alerts."""
+
+import json
+from typing import Any
+
+from daemon.world import World
+from mapping.identity import marks_in
+from mapping.losses import GRACE_MS, finding, heard_from
+from mapping.model import Kind
+from mapping.record import Coverage, Via
+from mapping.rhythm import HISTORY_MS, Silence, silence
+from state import journal, ledger, losses, overview, tokens
+from state.cursors import StreamCursor
+from state.database import Tx
+
+DAYS = 7
+DAY_MS = 86_400_000
+
+
+def note(tx: Tx, world: World, name: str, kind: Kind, held: StreamCursor, position: int, *, now: int) -> None:
+    """After a list altered records: note what a webhook should have told. ``held``, ``position``: as it stood before.
+
+    The first walk tells of everything, and what we wrote ourselves is nobody's to tell.
+    """
+    announces, listed_at = world.spec(name, kind).announces, held.finished_at
+    if listed_at is None or not announces:
+        return
+    rows = journal.since(tx, held.stream, position)
+    if not rows or not expected(tx, world, name):
+        return
+    refs, entities = losses.written(tx, name, kind, listed_at - GRACE_MS)
+    for row in rows:
+        record = ledger.get(tx, row["record"])
+        before = None if row["before"] is None else json.loads(row["before"])
+        ours = record.ref in refs or record.entity in entities or (before is None and marks_in(record.fields))
+        covered, via = held.coverage or Coverage(), Via(row["via"])
+        found = finding(announces, record.fields, before, via, listed_at=listed_at, covered=covered, now=now)
+        if found is not None and not ours:
+            changed_at = losses.changed_before(tx, record.id, row["seq"])
+            losses.find(tx, row["seq"], record, found, heard_from=heard_from(listed_at, changed_at), now=now)
+
+
+def expected(tx: Tx, world: World, name: str) -> bool:
+    """Whether a connection's webhooks are set up: its secret is known, or one came. Where not, nothing is missed."""
+    return bool(
+        world.config.connections[name].webhook_secret
+        or tokens.names(tx, f"hook:{name}:")
+        or losses.last_heard(tx, name)
+    )
+
+
+def lost(tx: Tx, name: str, now: int, span: int = DAYS * DAY_MS) -> dict[str, Any]:
+    """How many webhooks of a connection came and how many did not, in the last days."""
+    since = now - span
+    found = losses.counts(tx, name, since)
+    return {
+        "came": losses.came(tx, name, since),
+        "lost": found.get("lost", 0),
+        "while_down": found.get("down", 0),
+        "undecided": found.get(None, 0),
+    }
+
+
+def last(tx: Tx, name: str, now: int) -> dict[str, Any] | None:
+    """The webhook that was lost last, in the last days."""
+    return losses.last_lost(tx, name, now - DAYS * DAY_MS)
+
+
+def quiet(tx: Tx, world: World, name: str, now: int) -> tuple[Silence, bool] | None:
+    """Whether nothing comes for longer than the rhythm explains, and whether the lists show nothing new either."""
+    last_at = losses.last_heard(tx, name)
+    if last_at is None:
+        return None
+    since = last_at - HISTORY_MS
+    found = silence(losses.hours(tx, name, since), losses.runs(tx, since), now)
+    return None if found is None else (found, _nothing_new(tx, world, name, found, now))
+
+
+def _nothing_new(tx: Tx, world: World, name: str, found: Silence, now: int) -> bool:
+    """Whether every list that shows what webhooks tell was read lately, and showed nothing that they should have told."""
+    telling = {kind.value for kind, spec in world.platform(name).kinds.items() if spec.announces}
+    rows = (row for row in overview.streams(tx) if row["connection"] == name and row["kind"] in telling)
+    read = [row["finished_at"] or 0 for row in rows]
+    return now - min(read, default=0) < found.longest and not losses.counts(tx, name, found.since)
+
+
+def remedy(world: World, name: str) -> str:
+    """What to do about webhooks that do not come."""
+    title = world.platform(name).title
+    return (
+        f"see at {title} that the webhook is enabled and sends to <server.public_url>/hooks/{name}, that this address answers"
+        f" from outside, and that its secret is the one that is known here (`bookferry hooks {name} list`)"
+    )
