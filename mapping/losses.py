@@ -89,7 +89,7 @@ def heard_from(listed_at: int, changed_at: int | None) -> int:
 
     ``changed_at``: when the record was known to change before that. What came earlier told of that one.
     """
-    return max(listed_at - GRACE_MS, (changed_at or 0) - _SLACK_MS)
+    return max(listed_at - GRACE_MS, (changed_at or 0) + 1)
 
 
 def was_open(runs: Sequence[Run], begin: int, end: int) -> bool:
