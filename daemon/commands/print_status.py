@@ -3,6 +3,7 @@
 from typing import Any
 
 from daemon.commands.paper import ago, line, put, row, table, when
+from mapping.model import Kind
 
 
 def show(found: dict[str, Any]) -> None:
@@ -71,7 +72,7 @@ def _webhooks(hooks: dict[str, Any]) -> None:
     open_yet = f", {hooks['undecided']} may still come" if hooks["undecided"] else ""
     line(f"webhooks in {hooks['days']} days: {came} came, {lost} lost{share}{down}{open_yet}", indent=4)
     if last := hooks["last_lost"]:
-        what = f"{last['kind']} {last['ref']} ({last['what']})"
+        what = f"{Kind(last['kind']).one} {last['ref']} ({last['what']})"
         line(f"the last lost: {what}, found by a poll {when(last['found_at'])}", indent=8, style="yellow")
     if silence:
         hours = f"nothing has come for {silence['silent_ms'] // 3_600_000} h, the longest pause before was {silence['longest_ms'] // 3_600_000} h"

@@ -3,14 +3,15 @@
 import asyncio
 
 import pytest
-from post_box import PATH, Clock, config_of, house, minute, park, post_box, settle, stop, yaml
+from post_box import KEY, PATH, Clock, config_of, house, minute, park, post_box, settle, stop, yaml
 
 from connectors.alert import AlertChannel
 from connectors.errors import TryLater
 from daemon import service, views
+from daemon.app import opened
 from daemon.passes import sync
 from mapping.problem import ConfigErrors
-from state import units
+from state import losses, units
 from state.errors import StoreUnavailable
 
 
@@ -169,9 +170,32 @@ def test_an_address_that_is_typed_in_is_a_secret_in_the_file():
     assert not [each for each in config_of(yaml("http://127.0.0.1:1/x")).warnings if "secret" in each.path]
 
 
-async def test_nobody_listens():
-    channel = AlertChannel("http://127.0.0.1:1/secret-part")
-    channel._http._http._transport._sleep = lambda _s: asyncio.sleep(0)
-    with pytest.raises(TryLater, match=r"POST to 127\.0\.0\.1: 127\.0\.0\.1 could not be connected to\."):
-        await channel.post({})
+async def test_an_endpoint_that_hangs_up_is_told_without_its_address():
+    async def hang_up(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    channel = AlertChannel(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{PATH}")
+    async with server:
+        with pytest.raises(
+            TryLater, match=r"delivered: POST to 127\.0\.0\.1: 127\.0\.0\.1 closed the connection"
+        ):
+            await channel.post({})
     await channel.aclose()
+
+
+async def test_the_service_notes_when_its_door_is_open(tmp_path):
+    text = 'server: {hooks: "127.0.0.1:0", admin: "127.0.0.1:0"}\n' + yaml()
+    async with opened(config_of(text), tmp_path / "bookferry.db", KEY) as app:
+        began, stop_now, told = app.ms(), asyncio.Event(), []
+
+        def ready(_hooks, admin):
+            told.append(admin)
+            stop_now.set()
+
+        await park(app, "apt_1")
+        await service.serve(app, ready=ready, stop=stop_now)
+        ((opened_at, seen_at),) = await app.db.read(lambda tx: losses.runs(tx, 0))
+        assert began <= opened_at <= seen_at <= app.ms()
+        assert not app.serving
