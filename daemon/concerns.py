@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from daemon import losses, views
-from daemon.logs import clean
+from daemon.masks import mask_text
 from daemon.world import World
 from mapping.model import iso
 from state import losses as found
@@ -45,12 +45,12 @@ def stamp(ms: int) -> str:
 
 
 def _stopped(tx: Tx, world: World, _now: int) -> Iterator[Concern]:
-    """A connection stands still until somebody acts."""
-    for row in units.every(tx):
-        problem, name = row["problem"] or {}, row["key"].partition(":")[2]
-        if problem.get("remedy") and name in world.config.connections:
-            text = f"{name} needs you: {clean(problem['what'])} What to do: {clean(problem['remedy'])}"
-            yield Concern(f"human:{row['key']}", problem["since"], text, name)
+    """A connection stands still until somebody acts. Its units mostly stop for one reason."""
+    stuck = [row for row in units.every(tx) if (row["problem"] or {}).get("remedy")]
+    for name, problem in {row["key"].partition(":")[2]: row["problem"] for row in stuck}.items():
+        if name in world.config.connections:
+            text = f"{name} needs you: {problem['what']} What to do: {problem['remedy']}"
+            yield Concern(f"human:{name}", problem["since"], mask_text(text), name)
 
 
 def _parked(tx: Tx, world: World, _now: int) -> Iterator[Concern]:
@@ -71,7 +71,7 @@ def _doubted(tx: Tx, world: World, now: int) -> Iterator[Concern]:
 
 def _webhooks(tx: Tx, world: World, now: int) -> Iterator[Concern]:
     """Webhooks that get lost, or do not come at all."""
-    for name in world.config.connections:
+    for name in filter(lambda name: losses.expected(tx, world, name), world.config.connections):
         concern = (
             _gone(tx, world, name, now) or _many_lost(tx, world, name, now) or _silent(tx, world, name, now)
         )

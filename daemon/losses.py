@@ -41,12 +41,18 @@ def note(tx: Tx, world: World, name: str, kind: Kind, held: StreamCursor, positi
 
 
 def expected(tx: Tx, world: World, name: str) -> bool:
-    """Whether a connection's webhooks are set up: its secret is known, or one came. Where not, nothing is missed."""
-    return bool(
-        world.config.connections[name].webhook_secret
-        or tokens.names(tx, f"hook:{name}:")
-        or losses.last_heard(tx, name)
-    )
+    """Whether a connection's webhooks are set up. Where they are not, nothing is missed.
+
+    Its secret is known; or another connection's is, whose sender has sent something for this one too.
+    """
+    if _has_secret(tx, world, name):
+        return True
+    near = (other for other in world.config.connections if world.platform(other) is world.platform(name))
+    return losses.last_heard(tx, name) is not None and any(_has_secret(tx, world, other) for other in near)
+
+
+def _has_secret(tx: Tx, world: World, name: str) -> bool:
+    return bool(world.config.connections[name].webhook_secret or tokens.names(tx, f"hook:{name}:"))
 
 
 def lost(tx: Tx, name: str, now: int, span: int = DAYS * DAY_MS) -> dict[str, Any]:
@@ -69,7 +75,7 @@ def last(tx: Tx, name: str, now: int) -> dict[str, Any] | None:
 def quiet(tx: Tx, world: World, name: str, now: int) -> tuple[Silence, bool] | None:
     """Whether nothing comes for longer than the rhythm explains, and whether the lists show nothing new either."""
     last_at = losses.last_heard(tx, name)
-    if last_at is None:
+    if last_at is None or not expected(tx, world, name):
         return None
     since = last_at - HISTORY_MS
     found = silence(losses.hours(tx, name, since), losses.runs(tx, since), now)

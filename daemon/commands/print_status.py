@@ -68,7 +68,7 @@ def _connection(connection: dict[str, Any], now: int) -> None:
 def _webhooks(hooks: dict[str, Any]) -> None:
     lost, came, silence = hooks["lost"], hooks["came"], hooks["silence"]
     share = f" ({100 * lost / (lost + came):.1f} %)" if lost else ""
-    down = f", {hooks['while_down']} while bookferry was not running" if hooks["while_down"] else ""
+    down = f", {hooks['while_down']} while nobody listened" if hooks["while_down"] else ""
     open_yet = f", {hooks['undecided']} may still come" if hooks["undecided"] else ""
     line(f"webhooks in {hooks['days']} days: {came} came, {lost} lost{share}{down}{open_yet}", indent=4)
     if last := hooks["last_lost"]:

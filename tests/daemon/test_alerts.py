@@ -52,8 +52,8 @@ async def test_what_cannot_be_delivered_is_told_later_and_disturbs_nothing(tmp_p
         problem = found["alerts"]["problem"]["what"]
         assert "127.0.0.1 was answered 500" in problem
         assert "secret-part" not in problem
-        assert [row["key"] for row in found["alerts"]["concerns"]] == ["human:pull:salon"]
-        assert list((await service.health(app))["concerns"]) == ["human:pull:salon"]
+        assert [row["key"] for row in found["alerts"]["concerns"]] == ["human:salon"]
+        assert list((await service.health(app))["concerns"]) == ["human:salon"]
         await minute(app)
         assert box.messages == []
         await minute(app)

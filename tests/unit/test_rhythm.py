@@ -1,24 +1,9 @@
 import pytest
-from weeks import DAY, HOUR, SOURCES, by_hour, clinic, flats, salon
+from weeks import ALWAYS, DAY, HOUR, SOURCES, accused, by_hour, clinic, flats, noticed, salon
 
 from mapping.rhythm import silence
 
-ALWAYS = [(0, 1 << 60)]
 YEAR = 365
-
-
-def accused(came, runs=ALWAYS, back=700):
-    """How often a source that goes on would have been accused: right before each arrival is the worst moment."""
-    return sum(
-        silence(came[max(0, number - back) : number], runs, came[number] - 1) is not None
-        for number in range(1, len(came))
-    )
-
-
-def noticed(came, runs=ALWAYS):
-    """After how many hours the end of a source is noticed."""
-    hours = range(0, 60 * 24, 3)
-    return next((hour for hour in hours if silence(came, runs, came[-1] + hour * HOUR)), None)
 
 
 @pytest.mark.parametrize("source", ["salon", "clinic"])

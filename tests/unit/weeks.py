@@ -1,6 +1,13 @@
-"""Webhook sources as they are in life: when something comes, hour by hour, under a seed."""
+"""Webhook sources as they are in life: when something comes, hour by hour, under a seed.
+
+``python -m tests.unit.weeks`` measures how often a source that is well would be accused, and how soon a dead one is.
+"""
 
 import random
+import sys
+from statistics import median
+
+from mapping.rhythm import silence
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -42,3 +49,37 @@ def by_hour(came):
 
 
 SOURCES = {"salon": salon, "clinic": clinic, "flats": flats}
+
+ALWAYS = [(0, 1 << 60)]
+
+
+def accused(came, runs=ALWAYS, back=700):
+    """How often a source that goes on would have been accused: right before each arrival is the worst moment."""
+    return sum(
+        silence(came[max(0, number - back) : number], runs, came[number] - 1) is not None
+        for number in range(1, len(came))
+    )
+
+
+def noticed(came, runs=ALWAYS):
+    """After how many hours the end of a source is noticed."""
+    hours = range(0, 60 * 24, 3)
+    return next((hour for hour in hours if silence(came, runs, came[-1] + hour * HOUR)), None)
+
+
+def measure(source, seeds):
+    """Accusations a year, and in days: how soon the end is noticed, mostly and at worst; how many never are."""
+    lives = [by_hour(SOURCES[source](365, seed)) for seed in range(seeds)]
+    ends = [noticed(life) for life in lives]
+    known = [hours / 24 for hours in ends if hours is not None]
+    wrongly = sum(accused(life, back=60 if source == "flats" else 700) for life in lives) / seeds
+    return wrongly, median(known), max(known), len(ends) - len(known)
+
+
+if __name__ == "__main__":
+    for name, seeds in (("salon", 10), ("clinic", 10), ("flats", 100)):
+        wrongly, mostly, worst, never = measure(name, seeds)
+        sys.stdout.write(
+            f"{name}: accused wrongly {wrongly:.2f} times a year; its end is noticed after {mostly:.1f} days"
+            f" (at worst {worst:.1f}; {never} of {seeds} have too little history)\n"
+        )
