@@ -92,8 +92,15 @@ def _nothing_new(tx: Tx, world: World, name: str, found: Silence, now: int) -> b
 
 def remedy(world: World, name: str) -> str:
     """What to do about webhooks that do not come."""
-    title = world.platform(name).title
+    public = world.config.server.public_url
+    address = (
+        f"{public}/hooks/{name}" if public else f"the public address of the hook door with /hooks/{name}"
+    )
+    known = world.config.connections[name].webhook_secret
+    secret = (
+        "its secret is `webhook_secret` here" if known else f"`bookferry hooks {name} list` shows it as ours"
+    )
     return (
-        f"see at {title} that the webhook is enabled and sends to <server.public_url>/hooks/{name}, that this address answers"
-        f" from outside, and that its secret is the one that is known here (`bookferry hooks {name} list`)"
+        f"see at {world.platform(name).title} that the webhook is enabled and sends to {address}, that this answers from"
+        f" outside, and that {secret}"
     )

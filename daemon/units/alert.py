@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from connectors.errors import PlatformError
-from daemon.concerns import concerns, stamp
+from daemon.concerns import Concern, concerns, stamp
 from daemon.units import Unit
 from state import concerns as store
 from state import losses
@@ -24,14 +24,18 @@ log = structlog.get_logger()
 
 _APART_MS = 55_000
 """Between two messages; the bell rings every minute."""
-_LISTED = 10
-"""So many concerns stand in one message; the others are counted."""
+_LISTED, _ATTACHED = 10, 100
+"""So many concerns stand in the text of one message, and so many beside it; the others are counted."""
 
 
 async def tell(unit: Unit, _name: str) -> None:
     """Settle what webhooks lost, see what stands, and tell what was not told yet."""
     app = unit.app
-    begun, over = await unit.commit(lambda tx: _look(tx, app), "alert.look")
+    await unit.commit(lambda tx: _settle(tx, app), "alert.settle")
+    # A look of its own: where thousands are parked, webhooks need not wait for it.
+    found = await app.db.read(lambda tx: concerns(tx, app.world, app.ms()))
+    app.metrics.concerns.set(len(found))
+    begun, over = await unit.commit(lambda tx: _keep(tx, found, app.ms()), "alert.keep")
     for row in begun:
         log.warning("concern", key=row["key"], about=row["text"])
     for row in over:
@@ -45,17 +49,17 @@ async def tell(unit: Unit, _name: str) -> None:
     await unit.commit(lambda tx: store.tell(tx, news, now=app.ms()), "alert.told")
 
 
-def _look(tx: Tx, app: App) -> tuple[list[Row], list[Row]]:
-    now = app.ms()
+def _settle(tx: Tx, app: App) -> None:
     if app.serving:
-        losses.door_open(tx, now=now)
-    for name in losses.settle(tx, now=now):
+        losses.door_open(tx, now=app.ms())
+    for name in losses.settle(tx, now=app.ms()):
         app.metrics.lost.labels(name).inc()
+
+
+def _keep(tx: Tx, found: list[Concern], now: int) -> tuple[list[Row], list[Row]]:
     standing = {
-        concern.key: {"connection": concern.connection, "text": concern.text, "since": concern.since}
-        for concern in concerns(tx, app.world, now)
+        each.key: {"connection": each.connection, "text": each.text, "since": each.since} for each in found
     }
-    app.metrics.concerns.set(len(standing))
     return store.keep(tx, standing, now=now)
 
 
@@ -75,7 +79,7 @@ def message(news: list[Row]) -> dict[str, Any]:
         "text": "\n".join(lines),
         "event": alone["event"],
         "connection": alone["connection"],
-        "concerns": told,
+        "concerns": told[:_ATTACHED],
     }
 
 

@@ -71,16 +71,16 @@ async def test_a_failing_endpoint_does_not_fail_a_pass(tmp_path):
 
 async def test_many_at_once_are_one_message_and_none_follows_within_a_minute(tmp_path):
     async with post_box() as box, house(tmp_path, box.url) as app:
-        await park(app, *(f"apt_{number}" for number in range(40)))
+        await park(app, *(f"apt_{number}" for number in range(140)))
         await minute(app)
         await park(app, "apt_late")
         app.clock.now -= 50
         await minute(app)
         (message,) = box.messages
         assert message["event"] == "several"
-        assert len(message["concerns"]) == 40
+        assert len(message["concerns"]) == 100
         assert message["text"].count("\n") == 10
-        assert message["text"].endswith("… and 30 more: `bookferry status` shows them.")
+        assert message["text"].endswith("… and 130 more: `bookferry status` shows them.")
         await minute(app)
         assert len(box.messages) == 2
 
