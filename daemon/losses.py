@@ -1,13 +1,15 @@
 """What webhooks lose: noted when a list shows what they should have told, counted for ``status`` and for alerts."""
 
 import json
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from daemon.world import World
+from mapping.capability import Happening
 from mapping.identity import marks_in
-from mapping.losses import GRACE_MS, finding, heard_from
+from mapping.losses import GRACE_MS, Finding, finding, heard_from
 from mapping.model import Kind
-from mapping.record import Coverage, Via
+from mapping.record import Coverage, Record, Via
 from mapping.rhythm import HISTORY_MS, Silence, silence
 from state import journal, ledger, losses, overview, tokens
 from state.cursors import StreamCursor
@@ -25,19 +27,35 @@ def note(tx: Tx, world: World, name: str, kind: Kind, held: StreamCursor, positi
     announces, listed_at = world.spec(name, kind).announces, held.finished_at
     if listed_at is None or not announces:
         return
-    rows = journal.since(tx, held.stream, position)
-    if not rows or not expected(tx, world, name):
+    missed = _missed(tx, announces, held, position, now)
+    if not missed or not expected(tx, world, name):
         return
     refs, entities = losses.written(tx, name, kind, listed_at - GRACE_MS)
-    for row in rows:
-        record = ledger.get(tx, row["record"])
-        before = None if row["before"] is None else json.loads(row["before"])
-        ours = record.ref in refs or record.entity in entities or (before is None and marks_in(record.fields))
-        covered, via = held.coverage or Coverage(), Via(row["via"])
-        found = finding(announces, record.fields, before, via, listed_at=listed_at, covered=covered, now=now)
-        if found is not None and not ours:
-            changed_at = losses.changed_before(tx, record.id, row["seq"])
-            losses.find(tx, row["seq"], record, found, heard_from=heard_from(listed_at, changed_at), now=now)
+    for seq, record, found in missed:
+        if record.ref not in refs and record.entity not in entities:
+            from_then = heard_from(listed_at, losses.changed_before(tx, record.id, seq))
+            losses.find(tx, seq, record, found, heard_from=from_then, now=now)
+
+
+def _missed(
+    tx: Tx, announces: AbstractSet[Happening], held: StreamCursor, position: int, now: int
+) -> list[tuple[int, Record, Finding]]:
+    """What the list altered that is announced; what carries our mark was made by us, whose answer may be lost."""
+    missed = []
+    for row in journal.since(tx, held.stream, position):
+        record, before = ledger.get(tx, row["record"]), json.loads(row["before"] or "null")
+        found = finding(
+            announces,
+            record.fields,
+            before,
+            Via(row["via"]),
+            listed_at=held.finished_at or 0,
+            covered=held.coverage or Coverage(),
+            now=now,
+        )
+        if found is not None and not (before is None and marks_in(record.fields)):
+            missed.append((row["seq"], record, found))
+    return missed
 
 
 def expected(tx: Tx, world: World, name: str) -> bool:

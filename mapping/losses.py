@@ -19,7 +19,7 @@ LATE_MS = 3 * 86_400_000
 """A webhook that comes later still takes its loss back until then: no platform tries longer."""
 
 _SLACK_MS = 60_000
-"""How far two clocks may differ."""
+"""How far two clocks may differ, and how long a webhook may be on its way."""
 _WHENS = frozenset({"starts", "arrival", "departure"})
 _BOOKKEEPING = frozenset({"created_at", "updated_at", "status_word"})
 _ENDINGS = {Status.CANCELLED.value: Happening.CANCELLED, Status.COMPLETED.value: Happening.COMPLETED}
@@ -92,9 +92,9 @@ def heard_from(listed_at: int, changed_at: int | None) -> int:
     return max(listed_at - GRACE_MS, (changed_at or 0) + 1)
 
 
-def was_open(runs: Sequence[Run], begin: int, end: int) -> bool:
-    """Whether the hook door was open all the time between two moments."""
-    return any(opened <= begin and end <= seen for opened, seen in runs)
+def listened(runs: Sequence[Run], begin: int, end: int) -> bool:
+    """Whether the hook door was open all the time between two moments, and as long after as a webhook is on its way."""
+    return any(opened <= begin and end + _SLACK_MS <= seen for opened, seen in runs)
 
 
 def open_ms(runs: Sequence[Run], begin: int, end: int) -> int:

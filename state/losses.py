@@ -1,6 +1,6 @@
 """Which webhooks came, when the door was open for them, and what lists had to tell in their place."""
 
-from mapping.losses import GRACE_MS, LATE_MS, Finding, Run, was_open
+from mapping.losses import GRACE_MS, LATE_MS, Finding, Run, listened
 from mapping.model import Kind
 from mapping.record import Record
 from state.database import Row, Tx
@@ -117,9 +117,9 @@ def settle(tx: Tx, *, now: int) -> list[str]:
     open_then = runs(tx, min((row["changed_from"] for row in due), default=now))
     lost = []
     for row in due:
-        listened = was_open(open_then, row["changed_from"], row["changed_by"])
-        tx.run("UPDATE finding SET cause = :c WHERE seq = :s", c="lost" if listened else "down", s=row["seq"])
-        lost += [row["connection"]] if listened else []
+        cause = "lost" if listened(open_then, row["changed_from"], row["changed_by"]) else "down"
+        tx.run("UPDATE finding SET cause = :c WHERE seq = :s", c=cause, s=row["seq"])
+        lost += [row["connection"]] if cause == "lost" else []
     _forget(tx, now)
     return lost
 

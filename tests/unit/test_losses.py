@@ -2,7 +2,7 @@ import pytest
 
 from daemon.concerns import stamp
 from mapping.capability import Happening
-from mapping.losses import Finding, finding, happening, heard_from, open_ms, was_open
+from mapping.losses import Finding, finding, happening, heard_from, listened, open_ms
 from mapping.record import COMPLETE, PROVES_NOTHING, Via
 
 ALL = frozenset(Happening)
@@ -63,9 +63,10 @@ def test_from_when_on_a_webhook_tells_of_a_change():
 
 
 def test_when_the_door_was_open():
-    runs = [(10, 20), (30, 40)]
-    assert was_open(runs, 11, 20)
-    assert not was_open(runs, 15, 35)
-    assert not was_open(runs, 5, 15)
-    assert open_ms(runs, 15, 35) == 10
+    runs = [(10, 20 + MINUTE), (30 + MINUTE, 40 + 2 * MINUTE)]
+    assert listened(runs, 11, 20)
+    assert not listened(runs, 11, 21), "a webhook takes its time"
+    assert not listened(runs, 15, 35 + MINUTE)
+    assert not listened(runs, 5, 15)
+    assert open_ms([(10, 20), (30, 40)], 15, 35) == 10
     assert open_ms([], 0, 100) == 0
