@@ -116,7 +116,8 @@ def test_status_json(armed):
 
 def test_status_and_explain_tell_of_lost_webhooks(tmp_path):
     now = int(time.time() * 1000)
-    path = fill(tmp_path, guest(), booking("apt_1"))
+    path, file = fill(tmp_path, guest(), booking("apt_1")), tmp_path / "bookferry.yaml"
+    file.write_text(file.read_text().replace("slug: nails", "slug: nails, webhook_secret: whsec_planted"))
     with writing(path) as tx:
         hook(tx, "done")
         tx.run("UPDATE heard SET hour = :h, last_at = :at", h=now // 3_600_000, at=now)
