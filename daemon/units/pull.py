@@ -9,11 +9,14 @@ from functools import partial
 
 import structlog
 
+from connectors.budget import Lane
 from connectors.errors import BadAnswer, NeedsHuman, PlatformError, Refused
+from daemon import losses
 from daemon.units import Unit
+from daemon.world import World
 from mapping.model import Booking, Kind, Status, iso
 from mapping.record import Coverage, Listing, Observation, Page, Record, Row, UnreadableError, Via, ends_at
-from state import accounts, cursors, ledger, rejected
+from state import accounts, cursors, journal, ledger, rejected
 from state.cursors import StreamCursor
 from state.database import Tx
 from state.ledger import Stored
@@ -69,7 +72,16 @@ async def _walk(unit: Unit, name: str, kind: Kind) -> Walk:
     position, pages = cursor.position, list[Page]()
 
     async def stored() -> StreamCursor:
-        store = partial(_store, now=app.ms(), name=name, kind=kind, cursor=cursor, pages=pages, walk=walk)
+        store = partial(
+            _store,
+            world=app.world,
+            now=app.ms(),
+            name=name,
+            kind=kind,
+            cursor=cursor,
+            pages=pages,
+            walk=walk,
+        )
         return await unit.commit(store, "pull.page")
 
     while True:
@@ -124,7 +136,7 @@ async def _completed(unit: Unit, name: str, kind: Kind, page: Page) -> Page:
     async def look(row: Row) -> None:
         async with gate:
             try:
-                seen = await connector.fetch(kind, row.ref)
+                seen = await connector.fetch(kind, row.ref, Lane.POLL)
             except Refused:
                 return  # the list's view is what there is
         if seen is not None:
@@ -152,8 +164,9 @@ def _anew(tx: Tx, name: str, kind: Kind, cursor: StreamCursor) -> StreamCursor:
 
 
 def _store(
-    tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, pages: list[Page], walk: Walk
+    tx: Tx, world: World, now: int, name: str, kind: Kind, cursor: StreamCursor, pages: list[Page], walk: Walk
 ) -> StreamCursor:
+    held, position = cursor, journal.end(tx)
     account = accounts.get(tx, name)
     region = account.country if account else None
     rows = [row for page in pages for row in page.listing.rows]
@@ -170,6 +183,7 @@ def _store(
         cursor = cursors.advance(tx, cursor, page, page.listing.refs, now=now)
     if cursor.position is None:
         walk.changed += _conclude(tx, now, name, kind, cursor, pages[-1])
+    losses.note(tx, world, name, kind, held, position, now=now)
     return cursor
 
 
