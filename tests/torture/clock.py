@@ -48,12 +48,12 @@ def _datetime(now: Callable[[], float]) -> type:
 
 
 @contextmanager
-def told_by(now: Callable[[], float], seed: object) -> Iterator[None]:
-    """Every clock of this process shows ``now``, and all that is random comes from the seed."""
+def told_by(now: Callable[[], float], passed: Callable[[], float], seed: object) -> Iterator[None]:
+    """Every clock of this process shows ``now``, or what has ``passed``; all that is random comes from the seed."""
     held = random.getstate()
     random.seed(f"{seed} chance")
     patches = [mock.patch.object(module, "datetime", _datetime(now)) for module in _READERS]
-    patches.append(mock.patch.object(time, "time", now))
+    patches += [mock.patch.object(time, "time", now), mock.patch.object(time, "monotonic", passed)]
     for patch in patches:
         patch.start()
     try:

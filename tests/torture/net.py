@@ -5,6 +5,7 @@ import json
 import random
 import re
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -291,12 +292,25 @@ class ToPlatforms(httpx.AsyncBaseTransport):
         return await self._net.ask(request)
 
 
-class ToDoor(httpx.AsyncBaseTransport):
-    """In the place of the sockets under a sandbox's webhooks."""
+class ToDoor:
+    """In the place of the session that a sandbox sends its webhooks with."""
 
     def __init__(self, net: Net, sender: str) -> None:
         self._net, self._sender = net, sender
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    @asynccontextmanager
+    async def post(self, url: str, *, data: bytes, headers: dict[str, str], **_options: Any) -> Any:
+        request = httpx.Request("POST", url, content=data, headers=headers)
         request.extensions["sender"] = self._sender
-        return await self._net.send(request)
+        try:
+            yield _Answered((await self._net.send(request)).status_code)
+        except httpx.HTTPError as error:
+            raise aiohttp.ClientConnectionError(str(error)) from None
+
+
+@dataclass
+class _Answered:
+    status: int
+
+    async def read(self) -> bytes:
+        return b""

@@ -168,7 +168,8 @@ _ALL = [
         MOVES,
         models.two_way,
         ("move", "cancel", "twin_cancel", "price"),
-        parked="both sides have changed",
+        # Bookatu shows only what is to come: a create in doubt of what has begun meanwhile is for a human.
+        parked="both sides have changed|nobody can see whether the booking was made",
         stale=False,
     ),
     Ship(

@@ -26,16 +26,16 @@ class InlineDatabase(Database):
         self.path = path
         self._waiting: list[_Job] = []
         self._jobs = queue.SimpleQueue()
-        self._read_from = None
+        self._read_from = self._write_to = None
         self._closing = False
 
     @classmethod
     async def open(cls, path: Path | str) -> Self:
         database = cls(Path(path))
         database.life = living()
-        database._writer = connect(database.path)
-        database._writer.execute("PRAGMA synchronous=OFF")  # the machine never dies here, only the process
-        _migrated(database._writer, database.path)
+        database._write_to = connect(database.path)
+        database._write_to.execute("PRAGMA synchronous=OFF")  # the machine never dies here, only the process
+        _migrated(database._write_to, database.path)
         database.life.database = database
         return database
 
@@ -47,10 +47,10 @@ class InlineDatabase(Database):
 
     def let_go(self) -> None:
         """As when the process ends: what is not committed never was."""
-        for connection in (self._writer, self._read_from):
+        for connection in (self._write_to, self._read_from):
             if connection is not None:
                 connection.close()
-        self._read_from = None
+        self._write_to = self._read_from = None
 
     async def transaction(self, fn: Callable[[Tx], T], label: str = "") -> T:
         if self.life.dead:
@@ -76,7 +76,7 @@ class InlineDatabase(Database):
             labels = sorted(job.label for job in batch)
             if self.life.meets("commit", "before"):
                 return
-            self._commit_together(self._writer, batch)
+            self._commit_together(batch)
             self.life.world.commits += 1
             if "token.put" in labels:
                 self.life.renews = False

@@ -15,7 +15,6 @@ from random import Random
 from typing import Any
 from unittest import mock
 
-import httpx
 import structlog
 
 import connectors.http
@@ -88,7 +87,8 @@ class Visit:
 class World:
     """Everything that there is while a story is told."""
 
-    def __init__(self, story: Story, folder: Path) -> None:
+    def __init__(self, story: Story, folder: Path, loop: Loop) -> None:
+        self.loop = loop
         self.story, self.ship = story, SHIPS[story.ship]
         self.report = Report(story.seed, story.ship)
         self.folder = folder
@@ -120,7 +120,7 @@ class World:
 
     @property
     def moment(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self.loop.time()
 
     def true(self) -> float:
         return FIRST.timestamp() + self.moment
@@ -211,9 +211,7 @@ class World:
             self.net.boxes[ADDRESSES[name]] = port.box
             port.box.base_url = url
             port.box.clock.start()
-            port.box.hooks._client = httpx.AsyncClient(
-                transport=ToDoor(self.net, name), trust_env=False, timeout=None
-            )
+            port.box.hooks._client = ToDoor(self.net, name)
             port.box.hooks._slots = asyncio.Semaphore(20)
             self.secrets[name] = port.berth.connection(url, f"{PUBLIC}/hooks/{name}")
         if "bookatu" in self.ports and "nearbyassist" in self.ports:
@@ -357,14 +355,15 @@ def edges(world: World) -> Iterator[None]:
 
     def heard(_logger: Any, method: str, event: dict[str, Any]) -> Any:
         life = OWNER.get()
-        if not isinstance(life, Life) or not life.dead:
+        if not world.over and not (isinstance(life, Life) and life.dead):
             judge.line(world, method, event)
         raise structlog.DropEvent
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             life = OWNER.get()
-            if record.levelno >= logging.WARNING and not (isinstance(life, Life) and life.dead):
+            dead = world.over or (isinstance(life, Life) and life.dead)
+            if record.levelno >= logging.WARNING and not dead:
                 judge.line(
                     world, record.levelname.lower(), {"event": record.name, "message": record.getMessage()}
                 )
@@ -379,7 +378,7 @@ def edges(world: World) -> Iterator[None]:
     try:
         with (
             mock.patch.object(connectors.http, "AiohttpTransport", ToPlatforms),
-            mock.patch.object(connectors.http, "_tls"),
+            mock.patch.object(connectors.http, "tls_context"),
             mock.patch.object(daemon.service, "listening", listening),
             mock.patch.object(daemon.service, "settled"),
         ):
@@ -410,11 +409,11 @@ def run(
         )
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     loop = Loop()
-    world = World(told, folder)
+    world = World(told, folder, loop)
     world.meddle = meddle or world.meddle
     loop.set_exception_handler(lambda _loop, about: _trouble(world, about))
     try:
-        with told_by(lambda: FIRST.timestamp() + loop.moment + world.ahead, told.seed), edges(world):
+        with told_by(world.machine, loop.time, told.seed), edges(world):
             try:
                 loop.run_until_complete(_tell(world))
             except Livelock:
