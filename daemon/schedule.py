@@ -4,6 +4,7 @@ What is durable is in the store: cursors, and when a write is due. After a downt
 connections start one after the other.
 """
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
@@ -51,6 +52,15 @@ class Schedule:
         self._every(units.ALERT, IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), self._now())
         self.app.wake_at = self.at
         self._bell.start()
+        self._watch(self._now())
+
+    def _watch(self, before: datetime) -> None:
+        """The bell goes by the wall clock: once that was set back, it would be silent until the old time comes again."""
+        now = self._now()
+        if now < before:
+            for job in self._bell.get_jobs():
+                job.modify(next_run_time=now)
+        self._next_look = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._watch, now)
 
     def _every(self, key: str, trigger: BaseTrigger, first: datetime) -> None:
         self._bell.add_job(self._ring, trigger, args=[key], id=key, next_run_time=first)
@@ -74,6 +84,7 @@ class Schedule:
     def stop(self) -> None:
         """Ring no more."""
         if self._bell.running:
+            self._next_look.cancel()
             self._bell.shutdown(wait=False)
 
     def _now(self) -> datetime:

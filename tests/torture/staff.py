@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from connectors.sandbox import Refusal
+from tests.torture.net import LISTS
 from tests.torture.ports import FIRST, GUESTS, Port, Row
 from tests.torture.story import Event
 
@@ -24,7 +25,7 @@ def history(world: Any) -> None:
     for name in world.ship.sources:
         port = world.ports[name]
         for number in range(dice.randint(3, 14)):
-            starts = FIRST + timedelta(hours=300 + number * 2)
+            starts = FIRST + timedelta(hours=600 + number * 2)
             world.history.append(f"{name} {port.book(starts, GUESTS[-1 - number % 2])}")
     for port in world.ports.values():
         for delivery in port.box.deliveries:
@@ -143,6 +144,8 @@ def _fault(world: Any, event: Event) -> None:
     more = dict(event.more)
     kind, writes = more.pop("kind"), more.pop("writes")
     method, path = WRITES[event.where] if writes else (None, "")
+    if "lists" in more:
+        method, path = "GET", LISTS[event.where]
     options: dict[str, Any] = {"method": method, "path": path, "times": more["times"]}
     if kind == "limit":
         kind, options = "error", {**options, "status": 429, "retry_after": more["retry_after"]}

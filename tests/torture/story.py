@@ -62,7 +62,9 @@ def draw(seed: int, hours: float | None = None, ship: str | None = None) -> Stor
 
 def _staff(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
     near = list(range(1, int(seconds // 3600) + 1))
-    far = list(range(int(seconds // 3600) + 2, 240))
+    # Stays end within the days that pass after the storm; visits are still to come then, so that every list shows them.
+    stays = "nowistay" in ship.sources
+    far = list(range(int(seconds // 3600) + 2, 240) if stays else range(330, 570))
     dice.shuffle(near)
     dice.shuffle(far)
     for visit in range(dice.randint(3, 9)):
@@ -139,6 +141,10 @@ def _faults(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
         if kind in {"error", "error_after"}:
             more["status"] = dice.choice((500, 502, 503, 504))
         drawn.append((dice.uniform(0, seconds), "fault", dice.choice(platforms), more))
+    if dice.random() < 0.6:  # what a list shows is old by the time that it comes
+        slow = round(dice.uniform(10, 28), 1)
+        more = {"kind": "hang_after", "writes": False, "lists": True, "times": 40, "seconds": slow}
+        drawn.append((dice.uniform(0, seconds * 0.3), "fault", dice.choice(ship.sources), more))
     for _ in range(dice.randint(1, 6)):
         more = {"kind": dice.choice(LIES if ship.stale else LIES[:-1]), "seed": dice.randrange(10**6)}
         drawn.append((dice.uniform(0, seconds), "lie", dice.choice(platforms), more))
@@ -214,5 +220,5 @@ def _words(event: Event) -> str:
         )
         return f"staff at {where}: {event.what} {visit}" + (f" ({word} {more[word]})" if word else "")
     rest = "".join(f", {key} {more[key]}" for key in ("seconds", "status", "retry_after") if more.get(key))
-    calls = "writing calls" if more.get("writes") else "calls"
+    calls = "writing calls" if more.get("writes") else "lists" if more.get("lists") else "calls"
     return told.format(**more, where=where, rest=rest, calls=calls)

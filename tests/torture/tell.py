@@ -395,13 +395,14 @@ def run(
     ship: str | None = None,
     only: Iterable[int] | None = None,
     meddle: Callable[["World"], None] | None = None,
+    story: Story | None = None,
 ) -> Report:
     """Tell the story of a seed and judge what it left.
 
-    ``only``: nothing but the events with these numbers. ``meddle`` is given the world right before it is judged: what it
+    ``only``: nothing but the events with these numbers. ``story``: another one than the seed draws. ``meddle`` is given the world right before it is judged: what it
     spoils has to be noticed.
     """
-    told = draw(seed, hours, ship)
+    told = story or draw(seed, hours, ship)
     if only is not None:
         wanted = set(only)
         told = Story(

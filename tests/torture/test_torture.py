@@ -14,7 +14,7 @@ from tests.torture import run
 from tests.torture.command import main, told_shortest
 from tests.torture.ships import SHIPS
 from tests.torture.shrink import shortest
-from tests.torture.story import draw
+from tests.torture.story import Event, Story, draw
 
 pytestmark = pytest.mark.speaks
 
@@ -33,6 +33,24 @@ def test_no_world_breaks_a_promise(group):
 def test_these_worlds_are_of_all_ships():
     drawn = {draw(seed).ship for seed in range(1, 1 + GROUPS * EACH)}
     assert drawn == set(SHIPS)
+
+
+def _event(number, at, what, where="", **more):
+    return Event(number, at, what, where, {"visit": 0, **more} if where else more)
+
+
+def test_a_clock_that_is_set_back_loses_no_webhook_and_stops_no_poll():
+    """What was seen while it was an hour ahead must not win for an hour; a completion is told once, by a webhook alone."""
+    events = (
+        _event(0, 100, "book", "bookatu", hour=2, guest=0),
+        _event(1, 3600, "clock", by=3600),
+        _event(2, 6000, "clock", by=-3600),
+        _event(3, 7650, "complete", "bookatu"),
+    )
+    report = run(1, story=Story(1, "reviews", 3.0, events, {}))
+    assert report.violations == []
+    asked = [line for line in report.log if "GET /api/v1/parnell-nails/appointments" in line]
+    assert sum(6000 < float(line.split()[0]) < 9600 for line in asked) > 6
 
 
 # What is wrong is noticed.
