@@ -5,7 +5,7 @@ way; found after a crash, its outcome is unknown), ``parked`` (waits for a human
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,17 @@ def drop(tx: Tx, *, route: str, kind: Kind, entity: int, why: str, now: int) -> 
     )
 
 
+def drop_route(tx: Tx, route: str, *, why: str, now: int) -> None:
+    """A route wants nothing any more. What it sent with an unknown outcome stays until it was looked up."""
+    tx.run(
+        "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE route = :r"
+        " AND state IN ('open', 'waiting', 'parked') AND doubt_since IS NULL",
+        why=why,
+        now=now,
+        r=route,
+    )
+
+
 def get(tx: Tx, intent: int) -> Intent | None:
     """The intent with this number."""
     row = tx.row("SELECT * FROM intent WHERE id = :id", id=intent)
@@ -114,22 +125,26 @@ def unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Intent | None:
     return _intent(row) if row else None
 
 
-def due(tx: Tx, connection: str, now: int, limit: int) -> list[Intent]:
-    """Intents that may be sent now: people before the bookings that need them, oldest first."""
+def due(tx: Tx, connection: str, routes: Sequence[str], now: int, limit: int) -> list[Intent]:
+    """Intents of these routes that may be sent now: people before the bookings that need them, oldest first."""
     rows = tx.rows(
         "SELECT * FROM intent WHERE connection = :c AND state = 'open' AND due_at <= :now"
-        " ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
+        " AND route IN (SELECT value FROM json_each(:routes)) ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
         c=connection,
+        routes=json.dumps(routes),
         now=now,
         n=limit,
     )
     return [_intent(row) for row in rows]
 
 
-def next_due(tx: Tx, connection: str) -> int | None:
-    """When the next intent becomes due; None when none is open."""
+def next_due(tx: Tx, connection: str, routes: Sequence[str]) -> int | None:
+    """When the next intent of these routes becomes due; None when none is open."""
     return tx.value(  # type: ignore[no-any-return]
-        "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'", c=connection
+        "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'"
+        " AND route IN (SELECT value FROM json_each(:routes))",
+        c=connection,
+        routes=json.dumps(routes),
     )
 
 
@@ -387,6 +402,17 @@ def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
             k=kind.value,
             until=until,
         )
+    )
+
+
+def last_attempt(tx: Tx, intent: Intent) -> Row | None:
+    """The last attempt of this route for this entity: a doubt outlives the intent that was given up with it."""
+    return tx.row(
+        "SELECT a.* FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k AND i.entity = :e"
+        " ORDER BY a.id DESC LIMIT 1",
+        r=intent.route,
+        k=intent.kind.value,
+        e=intent.entity,
     )
 
 
