@@ -34,6 +34,8 @@ class Intent:
     problem: str | None
     created_at: int
     ended_at: int | None
+    retried_at: int | None
+    """When a human last said that it is to go on."""
 
 
 def _intent(row: Row) -> Intent:
@@ -46,13 +48,7 @@ def put(
     """Want something. Replaces the open intent of this route and entity; gives its number, None if nothing is new."""
     dumped = json.dumps(wish.dump(), sort_keys=True)
     due = max(now, wish.not_before or now)
-    row = tx.row(
-        "SELECT id, wish, state FROM intent WHERE route = :r AND kind = :k AND entity = :e"
-        " AND state IN ('open', 'waiting', 'sending', 'parked')",
-        r=route,
-        k=kind.value,
-        e=entity,
-    )
+    row = _unfinished(tx, route, kind, entity)
     if row is None:
         return int(
             tx.value(
@@ -115,14 +111,18 @@ def get(tx: Tx, intent: int) -> Intent | None:
 
 def unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Intent | None:
     """The intent of a route and an entity that has not ended."""
-    row = tx.row(
+    row = _unfinished(tx, route, kind, entity)
+    return _intent(row) if row else None
+
+
+def _unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Row | None:
+    return tx.row(
         "SELECT * FROM intent WHERE route = :r AND kind = :k AND entity = :e"
         " AND state IN ('open', 'waiting', 'sending', 'parked')",
         r=route,
         k=kind.value,
         e=entity,
     )
-    return _intent(row) if row else None
 
 
 def due(tx: Tx, connection: str, routes: Sequence[str], now: int, limit: int) -> list[Intent]:
@@ -305,12 +305,14 @@ def park(tx: Tx, intent: Intent, *, problem: str) -> None:
     )
 
 
-def retry(tx: Tx, intent: int, *, now: int) -> bool:
-    """Try a parked intent again."""
+def retry(tx: Tx, intent: int, *, now: int, decided: bool = False) -> bool:
+    """Try a parked intent again. ``decided``: a human says so, and what was written before counts no more."""
     return bool(
         tx.run(
-            "UPDATE intent SET state = 'open', failures = 0, due_at = :now WHERE id = :id AND state = 'parked'",
+            "UPDATE intent SET state = 'open', failures = 0, due_at = :now,"
+            " retried_at = CASE WHEN :decided THEN :now ELSE retried_at END WHERE id = :id AND state = 'parked'",
             now=now,
+            decided=decided,
             id=intent,
         )
     )
@@ -377,11 +379,13 @@ def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
 
 
 def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> int:
-    """How often the very same fields were written for this intent's entity by its route since a moment."""
+    """How often its route wrote the very same fields for an intent's entity: since a moment, and since a human let it go on."""
     return int(
         tx.value(
             "SELECT count(*) FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k"
-            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f",
+            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f"
+            " AND a.started_at >= coalesce((SELECT max(retried_at) FROM intent WHERE route = :r AND kind = :k"
+            " AND entity = :e), 0)",
             r=intent.route,
             k=intent.kind.value,
             e=intent.entity,
