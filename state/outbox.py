@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapping.model import Kind
-from mapping.wish import Wish, Write
+from mapping.wish import MOVING, Wish, Write
 from state.database import Row, Tx
 
 
@@ -215,9 +215,17 @@ def done(
         rev=intent.revision,
         id=intent.id,
     )
-    delivered(
-        tx, intent.route, intent.kind, intent.entity, intent.wish.fields, now=now, target=target, shown=shown
-    )
+    told = sent_with(tx, intent.route, intent.kind, intent.entity, intent.wish)
+    delivered(tx, intent.route, intent.kind, intent.entity, told, now=now, target=target, shown=shown)
+
+
+def sent_with(tx: Tx, route: str, kind: Kind, entity: int, wish: Wish) -> Mapping[str, Any]:
+    """What was sent once this wish is fulfilled. An end says nothing of the other fields: should it be taken back, what a
+    person changed there meanwhile stays, and only the time is told anew.
+    """
+    made = delivery(tx, route, kind, entity) if wish.ended else None
+    kept = made.sent if made else {}
+    return {**{name: value for name, value in kept.items() if name not in MOVING}, **wish.fields}
 
 
 def delivered(

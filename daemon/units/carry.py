@@ -145,9 +145,11 @@ class Carrier:
         """Nothing more is written for it."""
         if self._unsettled(tx):
             return self._end("later")
-        outbox.settle_doubt(tx, self.intent)
-        place = {"route": self.intent.route, "kind": self.intent.kind, "entity": self.intent.entity}
-        outbox.drop(tx, **place, why="the route was disarmed", now=self.app.ms())
+        intent, why = self.intent, "the route was disarmed"
+        outbox.settle_doubt(tx, intent)
+        outbox.drop(
+            tx, route=intent.route, kind=intent.kind, entity=intent.entity, why=why, now=self.app.ms()
+        )
         return self._end("done")
 
     def _unsettled(self, tx: Tx) -> bool:

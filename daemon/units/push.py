@@ -158,7 +158,8 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
         if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
             made = outbox.delivery(tx, route.name, want.kind, want.entity)
             if made is not None and not want.wish.only_create:
-                outbox.delivered(tx, route.name, want.kind, want.entity, want.wish.fields, now=now)
+                told = outbox.sent_with(tx, route.name, want.kind, want.entity, want.wish)
+                outbox.delivered(tx, route.name, want.kind, want.entity, told, now=now)
             continue
         put(tx, now, want)
 

@@ -252,13 +252,12 @@ class Little:
         return self.add(write.kind, **fields)
 
     def sent_again(self, write):
-        """Fields that a write sets to what the last one set them to: whoever changed them since is to be left alone."""
-        if write.act is Act.CANCEL:  # what comes after an end is told anew
-            self.taken = {key: value for key, value in self.taken.items() if key[0] != write.ref}
-        fields = write.fields.items()
-        return [
-            name for name, value in fields if name != "tags" and self.taken.get((write.ref, name)) == value
-        ]
+        """Fields that a write sets to what the last one set them to: whoever changed them since is to be left alone.
+
+        Tags are added; after an end that was taken back the time is told anew.
+        """
+        fields = [(name, value) for name, value in write.fields.items() if name not in {"tags", "starts"}]
+        return [name for name, value in fields if self.taken.get((write.ref, name)) == value]
 
     def took(self, write, ref, again):
         if again and self.one_way:

@@ -106,6 +106,20 @@ def test_what_was_cancelled_while_its_create_was_in_doubt_is_cancelled_there_too
     assert ended(here) == ([] if fate == "lost" else ["cancelled"])
 
 
+def test_an_end_that_is_taken_back_does_not_undo_what_a_person_changed_there(ferry):
+    here = ferry("quiet")
+    ref = book(here)
+    carried(here)
+    edit(here, ref, status="cancelled")
+    carried(here)
+    here.desk.edit(Kind.BOOKINGS, "desk-3", title="by hand", status="confirmed")
+    here.run("pull:desk")
+    edit(here, ref, status="confirmed")
+    carried(here)
+    assert ended(here) == ["confirmed"]
+    assert here.desk.rows[Kind.BOOKINGS]["desk-3"]["title"] == "by hand"
+
+
 def test_what_was_dismissed_in_doubt_is_found_when_it_is_wanted_anew(ferry):
     here = ferry("quiet")
     ref = book(here)

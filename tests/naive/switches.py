@@ -454,13 +454,7 @@ def no_settling(stack):
 
 @switch("every write is silent unless its route says that it may speak")
 def silent_flag_left_out(stack):
-    carrier = module("daemon.units.carry").Carrier
-    begin = carrier._begin
-
-    def aloud(self, tx, intent, write):
-        return begin(self, tx, intent, replace(write, loud=True))
-
-    attribute(stack, carrier, "_begin", aloud)
+    instead(stack, module("mapping.decide")._loudness, lambda case, wanted: (True, ""))
     for connector in connectors():
         send = connector.write
 
@@ -511,7 +505,7 @@ def no_memory_of_what_was_sent(stack):
 
 @switch("foreign tags stay")
 def tags_overwritten(stack):
-    connector = module("connectors.nicejob.connector").NiceJobConnector
+    connector = module("connectors.registry").CONNECTORS["nicejob"]
 
     async def nobody_elses(self, write, path):
         return []
