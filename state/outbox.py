@@ -52,10 +52,11 @@ def put(
     if row is None:
         return int(
             tx.value(
-                # What was given up in doubt may stand at the target: it is looked for before it is made.
+                # What was given up in doubt, or carried after the backup that this store is, may stand at the target.
                 "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at, doubt_since)"
-                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, (SELECT doubt_since FROM intent"
-                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1)) RETURNING id",
+                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, coalesce((SELECT doubt_since FROM intent"
+                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1), (SELECT :now FROM route"
+                " WHERE name = :r AND slept_to >= (SELECT max(seq) FROM journal WHERE record = :s)))) RETURNING id",
                 due=due,
                 r=route,
                 c=connection,
@@ -339,7 +340,7 @@ def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
 
 
 def recover(tx: Tx, connection: str, *, now: int) -> int:
-    """After a crash: calls that were under way have an unknown outcome. Gives how many there were."""
+    """After a crash: calls under way have an unknown outcome, and may have been sent until now. Gives how many there were."""
     tx.run(
         "UPDATE attempt SET outcome = 'unknown', ended_at = :now, detail = 'the process ended during the call'"
         " WHERE outcome IS NULL AND intent IN (SELECT id FROM intent WHERE connection = :c AND state = 'sending')",
@@ -348,7 +349,7 @@ def recover(tx: Tx, connection: str, *, now: int) -> int:
     )
     return tx.run(
         "UPDATE intent SET state = 'open', due_at = :now, problem = 'the outcome of the last call is unknown',"
-        " doubt_since = (SELECT max(started_at) FROM attempt WHERE intent = intent.id)"
+        " doubt_since = :now"
         " WHERE connection = :c AND state = 'sending'",
         now=now,
         c=connection,
@@ -384,50 +385,3 @@ def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
         json.loads(row["shown"]) if row["shown"] else None,
         row["at"],
     )
-
-
-def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> int:
-    """How often its route wrote the very same fields for an intent's entity: since a moment, and since a human let it go on."""
-    return int(
-        tx.value(
-            "SELECT count(*) FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k"
-            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f"
-            " AND a.started_at >= coalesce((SELECT max(retried_at) FROM intent WHERE route = :r AND kind = :k"
-            " AND entity = :e), 0)",
-            r=intent.route,
-            k=intent.kind.value,
-            e=intent.entity,
-            since=since,
-            f=json.dumps(fields),
-        )
-    )
-
-
-def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
-    """Whether a create of a route, sent by that moment, is still without an answer."""
-    return bool(
-        tx.value(
-            "SELECT 1 FROM intent i JOIN attempt a ON a.intent = i.id WHERE i.route = :r AND i.kind = :k"
-            " AND (i.state = 'sending' OR (i.state = 'open' AND i.doubt_since IS NOT NULL))"
-            " AND a.target IS NULL AND a.started_at <= :until LIMIT 1",
-            r=route,
-            k=kind.value,
-            until=until,
-        )
-    )
-
-
-def last_attempt(tx: Tx, intent: Intent) -> Row | None:
-    """The last attempt of this route for this entity: a doubt outlives the intent that was given up with it."""
-    return tx.row(
-        "SELECT a.* FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k AND i.entity = :e"
-        " ORDER BY a.id DESC LIMIT 1",
-        r=intent.route,
-        k=intent.kind.value,
-        e=intent.entity,
-    )
-
-
-def attempts(tx: Tx, intent: int) -> list[Row]:
-    """All attempts of an intent, oldest first."""
-    return tx.rows("SELECT * FROM attempt WHERE intent = :i ORDER BY id", i=intent)

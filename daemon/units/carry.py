@@ -15,7 +15,7 @@ from mapping.capability import Act
 from mapping.identity import Match, Suggestion, marks_in
 from mapping.record import Observation, Record
 from mapping.wish import Settled, Step, Stuck, Waits, Write
-from state import accounts, cursors, journal, ledger, links, outbox
+from state import accounts, attempts, cursors, journal, ledger, links, outbox
 from state.database import Tx
 from state.outbox import Intent
 
@@ -97,7 +97,8 @@ class Carrier:
         self.intent = intent
         want = Want(route, intent.kind, intent.entity, ledger.get(tx, intent.source), intent.wish)
         step, held = self.app.world.step(tx, want)
-        if intent.doubt_since is not None and not self.looked:
+        unsent = isinstance(step, Waits) and not intent.attempts  # by this store: it may be a restored one
+        if intent.doubt_since is not None and not self.looked and not unsent:
             return _Look(step if isinstance(step, Write) else self._lost(intent, held))
         armed = cursors.route(tx, route.name).armed
         return self._move(tx, want, step) if armed else self._disarmed(tx)
@@ -134,7 +135,8 @@ class Carrier:
             return self._prepare(tx)
         if self.app.world.may_be_ours(tx, want):
             return self._wait(tx, want, Waits("we are making one there right now, and this may be it"))
-        if not self.looked and any(write.fields.get(name) for name in spec.unique):
+        unique = any(write.fields.get(name) for name in spec.unique)
+        if not self.looked and (unique or self.app.world.may_be_there(tx, want)):
             return _Look(write)
         if (problem := self._question(want, found)) is not None:
             outbox.park(tx, self.intent, problem=problem)
@@ -183,7 +185,7 @@ class Carrier:
         if (
             write.ref is not None
             and write.fields
-            and outbox.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
+            and attempts.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
         ):
             outbox.park(tx, intent, problem=self._ping_pong(tx, intent, write))
             return self._end("parked")
@@ -261,25 +263,26 @@ class Carrier:
         """Whether what was sent in doubt has arrived, and with it all that it sent: what the target never shows is not sent
         again. What a create left is none of the records that were known before it was sent.
         """
-        intent, last = self.intent, outbox.last_attempt(tx, self.intent)
+        intent, last = self.intent, attempts.last(tx, self.intent)
+        there = [each for ref in refs if (each := ledger.find(tx, intent.connection, intent.kind, ref))]
         if last is None or last["target"] is not None:
-            return bool(refs)
-        there = [ledger.find(tx, intent.connection, intent.kind, ref) for ref in refs]
-        made = [each for each in there if each and journal.first_seen(tx, each.id) >= last["started_at"]]
-        if made:
-            if intent.wish.mark in marks_in(made[0].fields) and self._shares_entity(intent):
-                # At once: what was cancelled at the source meanwhile has to be cancelled there too.
-                links.join(tx, ledger.get(tx, intent.source), made[0], "mark", now=self.app.ms())
-            outbox.delivered(
-                tx,
-                intent.route,
-                intent.kind,
-                intent.entity,
-                json.loads(last["fields"]),
-                now=self.app.ms(),
-                shown=made[0].fields,
-            )
-        return bool(made)
+            return bool(there)
+        made = [each for each in there if journal.first_seen(tx, each.id) >= last["started_at"]]
+        if not made:
+            return False
+        if intent.wish.mark in marks_in(made[0].fields) and self._shares_entity(intent):
+            # At once: what was cancelled at the source meanwhile has to be cancelled there too.
+            links.join(tx, ledger.get(tx, intent.source), made[0], "mark", now=self.app.ms())
+        outbox.delivered(
+            tx,
+            intent.route,
+            intent.kind,
+            intent.entity,
+            json.loads(last["fields"]),
+            now=self.app.ms(),
+            shown=made[0].fields,
+        )
+        return True
 
     async def _write(self, step: _Send) -> bool:
         """One call. The outcome is committed together with what the answer shows, so that the echo finds nothing new."""

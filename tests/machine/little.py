@@ -26,7 +26,7 @@ from mapping.load import load
 from mapping.model import MODEL, Kind, Status, iso
 from mapping.record import COMPLETE, PROVES_NOTHING, Account, Event, Listing, Observation, Page, Row, Via
 from mapping.settings import ConnectionSettings
-from state import inbox
+from state import inbox, units
 from state.database import Database, Tx, connect
 from state.migrations import migrate
 
@@ -406,7 +406,8 @@ class StillApp(App):
 
     def __init__(self, config, platforms, db, littles, clock, fate):
         self.config, self.db, self.now = config, db, clock.now
-        self.settle_ms = SETTLE_MS
+        self.settle_ms, self.taken_over, self.trouble = SETTLE_MS, None, None
+        self.reign = db.now(lambda tx: units.claim(tx, units.STORE, now=self.ms()))
         self.world = World(config, platforms)
         self.metrics, self.engine = METRICS, Bells()
         self.wake_at = lambda key, due: None

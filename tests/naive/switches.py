@@ -310,7 +310,7 @@ def no_budget(stack):
 
 @switch("a unit that was taken over writes nothing more")
 def no_fence(stack):
-    instead(stack, module("state.units").fence, lambda tx, held: None)
+    instead(stack, module("state.units").fence, lambda tx, *held: None)
 
 
 @switch("a cursor moves only in the transaction that stores what it passed")
