@@ -66,8 +66,9 @@ async def _idle(app: App) -> None:
 def _next_due(tx: Tx, app: App) -> int | None:
     """When the next thing is due that a pass would wait for."""
     blocked = {row["key"] for row in units.every(tx) if row["problem"]}
-    names = [name for name in app.connectors if app.world.routes_into(name) and f"push:{name}" not in blocked]
-    open_to = [moment for name in names if (moment := outbox.next_due(tx, name)) is not None]
+    into = {name: [route.name for route in app.world.routes_into(name)] for name in app.connectors}
+    due = (outbox.next_due(tx, name, into[name]) for name in into if f"push:{name}" not in blocked)
+    open_to = [moment for moment in due if moment is not None]
     return min(open_to, default=None)
 
 
