@@ -27,6 +27,7 @@ _MILLISECONDS_FROM = 10**11
 """Unix times above this are milliseconds: as seconds they would lie beyond the year 5000."""
 
 
+_LONGEST_REF = 255
 _LONGEST_COMPLAINT = 200
 _PRIVATE = (
     (re.compile(r"[^\s@\"'<>(]+@[^\s@\"'<>),;]+"), "(an e-mail address)"),
@@ -75,7 +76,11 @@ def listing(
     """The rows of a page. ``context`` stands for all that their translation depends on besides themselves."""
     named, unnamed = [], []
     for number, content in enumerate(rows):
-        raw = raw_of(content)
+        try:
+            raw = raw_of(content)
+        except ValueError as error:
+            unnamed.append(Rejected(kind, f"row {number + 1}", str(error), b"null"))
+            continue
         ref = content.get(id_word) if isinstance(content, Mapping) else None
         if is_ref(ref):
             named.append(Row(str(ref), raw, blake2b(context + raw, digest_size=16).digest(), content))
@@ -127,13 +132,19 @@ def _inside(row: Mapping[str, Any], embedded: Embedded, asked_at: int, via: Via)
 
 
 def is_ref(value: Any) -> bool:
-    """Whether a value can be an id."""
-    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    """Whether a value can be an id: short, printable, and more than dots, since it becomes a part of addresses."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    text = str(value)
+    return 0 < len(text) <= _LONGEST_REF and text.isprintable() and not text.isspace() and bool(text.strip("."))
 
 
 def raw_of(row: Any) -> bytes:
-    """A row as JSON, for the ledger."""
-    return orjson.dumps(row)
+    """A row as JSON, for the ledger. Raises ValueError for one that is nested too deeply to be kept."""
+    try:
+        return orjson.dumps(row)
+    except TypeError:
+        raise ValueError("nested too deeply") from None
 
 
 def quoted(said: Any) -> str:

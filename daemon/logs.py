@@ -149,6 +149,8 @@ def configure(level: str = "INFO", json: bool | None = None) -> None:  # noqa: F
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # One line for each malformed request: strangers would write our log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _rendering(*, plain: bool) -> list[Any]:

@@ -98,10 +98,14 @@ class _Model(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A number that JSON and every platform can hold exactly."""
+
+
 class Money(_Model):
     """An amount in minor units (cents for NZD, yen for JPY) and its ISO 4217 code."""
 
-    minor: int
+    minor: Whole
     currency: str = Field(min_length=3, max_length=3)
 
 
@@ -146,8 +150,8 @@ class Booking(_Model):
     """The platform's own ids of those who do the work."""
     place: str | None = None
     """The platform's own id of the place: the property of a stay."""
-    adults: int | None = None
-    children: int | None = None
+    adults: Whole | None = None
+    children: Whole | None = None
     notes: str | None = None
     tags: tuple[str, ...] | None = None
     channel: str | None = None

@@ -95,6 +95,10 @@ def _events(
             events.append(_Read(delivery, event))
         except ValueError as error:
             broken.append((delivery, str(error)))
+        except Exception as error:
+            # Ours, not theirs; and it must not keep those behind it from being read.
+            log.exception("bug", connection=connector.name, delivery=delivery.id)
+            broken.append((delivery, f"a bug in bookferry: {type(error).__name__}. The log has the details."))
     return events, broken
 
 
