@@ -55,7 +55,10 @@ def instant(value: Any) -> datetime | None:
             raise ValueError("not an instant") from None  # the original quotes the value
         if moment.tzinfo is None:
             raise ValueError("an instant without an offset: its zone is not known")
-        return moment
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("not an instant") from None
     try:
         return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
     except (OverflowError, OSError, ValueError):
@@ -136,7 +139,9 @@ def is_ref(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return False
     text = str(value)
-    return 0 < len(text) <= _LONGEST_REF and text.isprintable() and not text.isspace() and bool(text.strip("."))
+    return (
+        0 < len(text) <= _LONGEST_REF and text.isprintable() and not text.isspace() and bool(text.strip("."))
+    )
 
 
 def raw_of(row: Any) -> bytes:

@@ -7,6 +7,7 @@ before any caller goes on. A file lock keeps a second daemon away.
 
 import asyncio
 import fcntl
+import os
 import queue
 import sqlite3
 import threading
@@ -218,6 +219,9 @@ def _tell(jobs: list[_Job]) -> None:
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection with the pragmas that the promises need. Raises sqlite3.Error."""
     mode = "ro" if read_only else "rwc"
+    if not read_only:
+        with suppress(OSError):  # there is one already, or SQLite will say what is wrong
+            os.close(_private(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # the files beside it get its mode
     connection = sqlite3.connect(
         f"file:{_escaped(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
@@ -269,6 +273,10 @@ def _migrated(connection: sqlite3.Connection, path: Path) -> None:
     migrate(Tables(connection), path)
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _escaped(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
@@ -276,7 +284,7 @@ def _escaped(path: Path) -> str:
 def lock(path: Path) -> IO[str]:
     """Hold the store for this process. Raises StoreUnavailable when another one holds it."""
     try:
-        held = path.with_name(path.name + ".lock").open("a", encoding="utf-8")
+        held = open(path.with_name(path.name + ".lock"), "a", encoding="utf-8", opener=_private)  # noqa: SIM115 - its opener
     except OSError as error:
         raise StoreUnavailable(
             f"{path}: cannot be opened ({error.strerror}). Check that the folder exists and is writable."

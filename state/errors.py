@@ -4,6 +4,7 @@ StateError
 ├── StoreUnavailable   locked, read-only, full, unreadable: nothing was stored, the caller may try again
 ├── StoreTooNew        written by a newer version of the program
 ├── WrongKey           the sealing key does not open what is sealed, or is missing
+├── Exposed            others than the owner can read what is secret
 └── Fenced             another process has taken over this unit of work: write nothing more
 """
 
@@ -26,3 +27,7 @@ class WrongKey(StateError):
 
 class Fenced(StateError):
     """The unit was claimed by someone else since: this claim must not write any more."""
+
+
+class Exposed(StateError):
+    """Others than the owner can read what is secret."""

@@ -1,8 +1,12 @@
 """What holds in every test: no sandbox speaks to a guest or enrols anybody, unless the test says that it speaks."""
 
+import os
+
 import pytest
 
 from connectors.sandbox import Sandbox
+
+os.umask(0o077)  # what tests write is as private as what users are asked to have
 
 _HEARD = ("messages_to_guests", "guest_messages", "enrolments")
 

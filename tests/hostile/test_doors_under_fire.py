@@ -1,0 +1,15 @@
+"""A short form of ``python -m tests.hostile --bodies``: a running service, its two doors, and whatever may be sent there."""
+
+from tests.hostile.bodies import Attack
+from tests.hostile.house import house
+
+
+async def test_no_body_and_no_header_breaks_a_door_or_tells_a_secret(tmp_path):
+    async with house(tmp_path) as made:
+        attack = Attack(made, "suite", 1_500)
+        assert await attack.run() == []
+        assert attack.taken == 30
+        assert attack.slowest < 1
+        assert attack.told[200] > 300
+        assert {status for status in attack.told if status >= 400} >= {400, 401, 404, 405, 413}
+        assert made.inbox().get("new", 0) == 0
