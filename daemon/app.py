@@ -125,7 +125,7 @@ async def opened(
     try:
         await db.read(lambda tx: tokens.check(tx, box))
         # The file lock proves that whoever held a lease is dead: nobody has to wait for its end.
-        await db.transaction(tokens.drop_leases, "lease.clear")
+        await db.transaction(lambda tx: _begin(tx, box), "lease.clear")
         stamps = await db.read(_stamps)
         app = App(config, db, box, now, settle_ms=settle_ms)
         for credential, budget in app.budgets.items():
@@ -138,6 +138,11 @@ async def opened(
             await app.close()
     finally:
         await db.close()
+
+
+def _begin(tx: Tx, box: Box) -> None:
+    tokens.drop_leases(tx)
+    tokens.keep_mark_key(tx, box)
 
 
 def _stamps(tx: Tx) -> Mapping[str, Any]:

@@ -221,7 +221,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
     if not read_only:
         with suppress(OSError):  # there is one already, or SQLite will say what is wrong
-            os.close(_private(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # the files beside it get its mode
+            os.close(
+                _private(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            )  # the files beside it get its mode
     connection = sqlite3.connect(
         f"file:{_escaped(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
