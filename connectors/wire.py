@@ -28,6 +28,7 @@ _MILLISECONDS_FROM = 10**11
 
 
 _LONGEST_REF = 255
+_LOOKED_THROUGH = 2_000
 _LONGEST_COMPLAINT = 200
 _PRIVATE = (
     (re.compile(r"[^\s@\"'<>(]+@[^\s@\"'<>),;]+"), "(an e-mail address)"),
@@ -154,7 +155,7 @@ def raw_of(row: Any) -> bytes:
 
 def quoted(said: Any) -> str:
     """A platform's own complaint, fit for a sentence that ends in logs: no addresses, numbers or tokens, and short."""
-    text = said if isinstance(said, str) else ""
+    text = " ".join(said[:_LOOKED_THROUGH].split()) if isinstance(said, str) else ""
     for pattern, instead in _PRIVATE:
         text = pattern.sub(instead, text)
     return text if len(text) <= _LONGEST_COMPLAINT else text[:_LONGEST_COMPLAINT] + "…"
