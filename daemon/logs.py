@@ -73,7 +73,9 @@ def clean(value: Any, depth: int = _DEPTH) -> Any:
     """The value without what is private in it."""
     if isinstance(value, str):
         text = _MASKED.sub(GONE, value)
-        return text if text.isprintable() else masks.clean(text)  # one event is one line, also where a person watches
+        return (
+            text if text.isprintable() else masks.clean(text)
+        )  # one event is one line, also where a person watches
     if isinstance(value, bytes | bytearray) or depth == 0:
         return GONE
     if isinstance(value, Mapping):

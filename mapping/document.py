@@ -223,7 +223,9 @@ class _Reading:
 
     def _twice(self, path: Path, mark: Mark) -> None:
         if len(self.document.problems) >= _MOST_TWICE:
-            raise _UnreadableError(mark, f"more than {_MOST_TWICE} keys are here twice", "is this the right file?")
+            raise _UnreadableError(
+                mark, f"more than {_MOST_TWICE} keys are here twice", "is this the right file?"
+            )
         first = self.document.keys[path][0]
         message, remedy = (
             f"the key {quoted(str(path[-1]))} is here twice: first in line {first}",

@@ -1,10 +1,11 @@
-"""``python -m tests.hostile [--bodies N] [--slow N] [--seed N]``: the long forms of the attacks on a running service."""
+"""``python -m tests.hostile [--bodies N] [--slow N] [--described N] [--seed N]``: the long forms of the attacks on a running service."""
 
 import argparse
 import asyncio
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -57,6 +58,22 @@ async def slow(folder, clients, seed, seconds):
         ]
 
 
+async def by_description(folder, examples, _seed):
+    """schemathesis by ``doors.openapi.json``, so many examples of each operation and mode."""
+    from tests.hostile import described
+
+    told = Counter()
+    async with house(folder) as made:
+        for operation in described.OPERATIONS:
+            ports = described.ports(made)
+            await asyncio.to_thread(
+                described.attack, operation, ports, examples, lambda one: told.update([one.status_code])
+            )
+        await made.stop()
+        _tell(f"schemathesis: {sum(told.values())} requests, answers: {dict(sorted(told.items()))}")
+        return clean(made)
+
+
 def _tell(line):
     print(line, file=sys.stderr, flush=True)
 
@@ -65,11 +82,14 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
     parser.add_argument("--bodies", type=int, default=0, metavar="N", help="so many fuzzed requests (100000)")
     parser.add_argument("--slow", type=int, default=0, metavar="N", help="so many slow clients (1000)")
+    parser.add_argument(
+        "--described", type=int, default=0, metavar="N", help="so many cases of schemathesis (1000)"
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long the slow ones stay")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     bad = []
-    for amount, attack in ((given.bodies, bodies), (given.slow, slow)):
+    for amount, attack in ((given.described, by_description), (given.bodies, bodies), (given.slow, slow)):
         if amount:
             more = (given.seconds,) if attack is slow else ()
             with tempfile.TemporaryDirectory(prefix="hostile-") as folder:

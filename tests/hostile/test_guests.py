@@ -22,7 +22,7 @@ TYPED = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
     "Ann\r\nINFO forged log line",
-    '\x1b[2J\x1b]0;owned\x07\x1b]8;;http://evil.example\x1b\\x',
+    "\x1b[2J\x1b]0;owned\x07\x1b]8;;http://evil.example\x1b\\x",
     "\u202enna\u200b \u2066x",
     '=HYPERLINK("http://evil.example","Ann")',
     "+cmd|' /C calc'!A0",
@@ -54,7 +54,9 @@ def log(capsys):
 
 def stored(port, text):
     """Guests' words may reach a platform in any way: these are not checked by its form."""
-    who = port.salon.act("add_customer", name="Ann Example", email=f"ann{len(text)}{abs(hash(text))}@example.com")
+    who = port.salon.act(
+        "add_customer", name="Ann Example", email=f"ann{len(text)}{abs(hash(text))}@example.com"
+    )
     ref = port.salon.act("create_appointment", service_id="svc_abc123", start_at=_next(port), customer_id=who)
     business = port.salon.business(None)
     customer = business.customers[who]
@@ -70,7 +72,9 @@ def _next(port):
 
     port.hours = getattr(port, "hours", 0) + 2
     day, hour = divmod(port.hours, 8)
-    begins = (port.salon.now() + timedelta(days=3 + day)).replace(hour=9 + hour, minute=0, second=0, microsecond=0)
+    begins = (port.salon.now() + timedelta(days=3 + day)).replace(
+        hour=9 + hour, minute=0, second=0, microsecond=0
+    )
     return iso(begins)
 
 
@@ -160,13 +164,29 @@ async def test_a_new_database_makes_the_marks_of_the_lost_one(tmp_path):
             assert await app.db.read(tokens.mark_key) == first != b""
         port.key = tokens.new_key()
         async with port.app() as app:
-            assert await app.db.read(tokens.mark_key) == first, "another sealing key for the same database changes none"
+            assert await app.db.read(tokens.mark_key) == first, (
+                "another sealing key for the same database changes none"
+            )
         port.path.unlink()
         async with port.app() as app:
             assert await app.db.read(tokens.mark_key) != first
 
 
-@pytest.mark.parametrize("text", ["A" * 300_000, " " * 300_000, "a-" * 150_000, "1 " * 150_000, "\n" * 300_000, "a." * 150_000, "(" * 300_000, "a@" * 150_000, "+1-" * 100_000], ids=lambda text: repr(text[:2]))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A" * 300_000,
+        " " * 300_000,
+        "a-" * 150_000,
+        "1 " * 150_000,
+        "\n" * 300_000,
+        "a." * 150_000,
+        "(" * 300_000,
+        "a@" * 150_000,
+        "+1-" * 100_000,
+    ],
+    ids=lambda text: repr(text[:2]),
+)
 def test_no_text_of_a_guest_takes_long_to_look_through(text):
     begun = time.process_time()
     masks.mask_text(text)

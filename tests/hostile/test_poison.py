@@ -18,7 +18,9 @@ class Here:
     """As much of an app as reading an inbox needs."""
 
     def __init__(self, made):
-        self.__dict__.update(db=made.db, connectors=made.connectors, engine=made.engine, kick_targets=lambda _: None)
+        self.__dict__.update(
+            db=made.db, connectors=made.connectors, engine=made.engine, kick_targets=lambda _: None
+        )
 
     def ms(self):
         return 2_000_000_000_000
@@ -70,7 +72,24 @@ def test_numbers_that_json_cannot_hold_are_refused(number):
 
 def test_what_can_be_an_id():
     assert all(map(is_ref, ("apt_1", 7, "a/b", "Zoë", "a b", "..a", "Z2lkOi8v+/=", 2**70)))
-    bad = ["", " ", ".", "..", "a\nb", "a\r", "a\0", "\x1b[2J", "\u202ea", "\ufeff", "x" * 256, True, None, 1.5, [], {}]
+    bad = [
+        "",
+        " ",
+        ".",
+        "..",
+        "a\nb",
+        "a\r",
+        "a\0",
+        "\x1b[2J",
+        "\u202ea",
+        "\ufeff",
+        "x" * 256,
+        True,
+        None,
+        1.5,
+        [],
+        {},
+    ]
     assert not any(map(is_ref, bad))
     assert sum(map(is_ref, WORDS)) > 10
 

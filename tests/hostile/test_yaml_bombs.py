@@ -12,7 +12,9 @@ from mapping.problem import ConfigErrors
 
 LAUGHS = "a0: &a0 lol\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30))
 MAPS = "m0: &m0 {k: v}\n" + "".join(f"m{i}: &m{i} {{a: *m{i - 1}, b: *m{i - 1}}}\n" for i in range(1, 30))
-ENDS = "connections:\n" + "".join(f"  {name}: {{platform: bookatu, slug: {name}, api_key: k}}\n" for name in "ab")
+ENDS = "connections:\n" + "".join(
+    f"  {name}: {{platform: bookatu, slug: {name}, api_key: k}}\n" for name in "ab"
+)
 ROUTE = ENDS + "routes: [{from: a.bookings, to: b.bookings, notify: allow, when: '%s'}]\n"
 BOMBS = {
     "billion laughs": (LAUGHS, "more than 100000 values, aliases included; write fewer aliases"),
@@ -47,12 +49,21 @@ BOMBS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.campaign] * (name == "many keys")) for name in BOMBS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.campaign] * (name == "many keys")) for name in BOMBS]
+)
 def test_a_bomb_is_one_sentence(name):
     text, said = BOMBS[name]
     begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ConfigErrors) as caught:
-        load(text, name="bookferry.yaml", platforms=PLATFORMS, env={}, read_file=lambda _: "x", credential=lambda _: None)
+        load(
+            text,
+            name="bookferry.yaml",
+            platforms=PLATFORMS,
+            env={},
+            read_file=lambda _: "x",
+            credential=lambda _: None,
+        )
     took = time.process_time() - begun
     lines = [str(problem) for problem in caught.value.errors]
     assert all(re.fullmatch(r"bookferry\.yaml:\d+:\d+: .*\S; \S.*", line) for line in lines)
