@@ -65,6 +65,8 @@ class Surroundings:
     now: Callable[[], float]
     """Wall clock, seconds since the epoch."""
     on_request: Callable[[str, str, int, float], None] | None = None
+    before_write: Callable[[], Awaitable[None]] | None = None
+    """Asked right before each request that changes something; raises where it must not be sent any more."""
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     """How to wait between repetitions."""
     time_limit: float = 60.0
@@ -95,6 +97,7 @@ class Surroundings:
             clock=self.now,
             sleep=self.sleep,
             on_request=self.on_request,
+            before_write=self.before_write,
         )
 
 
@@ -119,14 +122,14 @@ class Finding:
     remedy: str = ""
 
     @classmethod
-    def of(cls, error: PlatformError) -> Self:
+    def of(cls, error: PlatformError, about: str = "") -> Self:
         """What went wrong as a line. A token that must wait for its renewal is nothing wrong."""
         if isinstance(error, Unrenewed):
-            return cls(ok=True, what=f"not tried out: {error.sentence}")
+            return cls(ok=True, what=f"{about}not tried out: {error.sentence}")
         remedy = "try again later; check base_url if it stays so."
         return cls(
             ok=False,
-            what=error.sentence,
+            what=f"{about}{error.sentence}",
             remedy=error.remedy if isinstance(error, NeedsHuman) else remedy,
         )
 
@@ -180,7 +183,7 @@ class Connector(ABC, Generic[S]):
         An empty list: it is not there. Raises Refused where nobody can see whether it is.
         """
 
-    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
+    async def fetch(self, kind: Kind, ref: str, lane: Lane = Lane.HOOK) -> Observation | None:
         """One record by its id, None where the platform shows none. Only where the platform declares it."""
         raise NotImplementedError(f"{self.platform.title} shows no single {kind.one}")
 
@@ -203,6 +206,9 @@ class Connector(ABC, Generic[S]):
 
     hints_only: ClassVar[bool] = False
     """Events carry no content: the same one again asks for another look."""
+
+    redelivers_s: ClassVar[int] = 7 * 86_400
+    """For so long an event may be delivered again: twice the longest time for which a platform is documented to retry."""
 
     dated_hooks: ClassVar[bool] = True
     """What is signed tells when it was signed. Where it does not, an old webhook cannot be told from a new one."""

@@ -31,12 +31,12 @@ from mapping.config import Door
 DEADLINE_S = 10.0
 """For a request's head, and again for its body."""
 
-CONNECTIONS = 1000
-"""At once, at one door."""
 _UNFINISHED = 32 * 1024 * 1024
 """Bytes of all requests together that have begun and not ended."""
-_FILES = 4096
+_FILES = 16_384
 _BACKLOG = 2048
+CONNECTIONS = 2 * _BACKLOG
+"""More than the kernel holds for us: who has waited through a restart is not to be turned away at its end."""
 _KEEP_ALIVE_S = 5
 _TICK_S = 1.0
 _GOOD = b'{"ok":true}'
@@ -301,9 +301,16 @@ def _handed(fd: int, label: str) -> socket.socket:
         raise DoorError(
             f"{label}: file descriptor {fd} is no socket. Check the service's socket unit."
         ) from error
+    if held.type != socket.SOCK_STREAM:
+        held.detach()
+        raise DoorError(
+            f"{label}: file descriptor {fd} is no stream socket. Write ListenStream in the socket unit."
+        )
     if not listens:
         held.detach()
-        raise DoorError(f"{label}: file descriptor {fd} does not listen. Check the service's socket unit.")
+        raise DoorError(
+            f"{label}: file descriptor {fd} does not listen. Check the service's socket unit: without Accept=yes."
+        )
     held.setblocking(False)
     return held
 

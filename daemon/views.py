@@ -22,6 +22,7 @@ def status(world: World, tx: Tx, now: int) -> dict[str, Any]:
     held = parked(world, tx)
     return {
         "now": now,
+        "file": overview.size(tx),
         "connections": [_connection(world, tx, name) for name in world.config.connections],
         "routes": [_route(tx, route) for route in world.config.routes],
         "parked": held,

@@ -192,6 +192,17 @@ class World:
         seen = journal.first_seen(tx, want.source.id)
         return back is not None and outbox.creating(tx, back.name, want.source.kind, seen)
 
+    def may_be_there(self, tx: Tx, want: Want) -> bool:
+        """Whether what stands for no entity may have been made before all that this store knows.
+
+        Its source is older than the arming of its route, and no link would tell.
+        """
+        spec = self.spec(want.route.target.connection, want.kind)
+        if spec.under is None or not (spec.marked_in or spec.told_by):
+            return False
+        baseline = cursors.route(tx, want.route.name).baseline
+        return journal.known_at(tx, want.source.id, baseline)
+
     def origins(self, tx: Tx, records: Iterable[Record]) -> dict[int, Record]:
         """For records that carry our mark, and stand for themselves alone so far: the record that each was made from.
 
@@ -262,10 +273,8 @@ class World:
     def step_for(self, tx: Tx, want: Want, held: Record | None, people: tuple[str, ...] | None) -> Step:
         """The write that is missing for a wish if this is the target's record, and these the target's people."""
         target = want.route.target.connection
-        spec, made = (
-            self.spec(target, want.kind),
-            outbox.delivery(tx, want.route.name, want.kind, want.entity),
-        )
+        spec = self.spec(target, want.kind)
+        made = outbox.delivery(tx, want.route.name, want.kind, want.entity)
         return next_step(
             want.wish,
             want.kind,
@@ -376,9 +385,9 @@ def parent_of(tx: Tx, source: Record, connection: str, under: Kind) -> Record | 
     there = [each.ref for each in ledger.all_of_entity(tx, person.entity, connection, Kind.PEOPLE)]
     written = moment(source.fields.get("created_at"))
     begun = [
-        (begins, booking)
-        for booking in ledger.naming_person(tx, connection, there)
-        if booking.status is not Status.CANCELLED and (begins := begins_at(booking.fields)) is not None
+        (begins, visit)
+        for visit in ledger.naming_person(tx, connection, there)
+        if visit.status is not Status.CANCELLED and (begins := begins_at(visit.fields)) is not None
     ]
     fit = [pair for pair in begun if written is None or pair[0] <= written]
     return max(fit, key=lambda pair: pair[0])[1] if fit else None

@@ -30,7 +30,7 @@ from mapping.expr import Expression
 from mapping.model import Kind
 from mapping.problem import InvalidError, Problem, instead
 from mapping.settings import ConnectionSettings
-from mapping.timing import Poll, parse_poll
+from mapping.timing import DAY, KEEP_PATTERN, Interval, Poll, parse_keep, parse_poll
 
 Scalar = str | int | float | bool
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
@@ -195,6 +195,9 @@ _SET_SCHEMA = {"type": ["string", "number", "boolean", "array"], "items": _SCALA
 
 _Door = Annotated[Door, _parsed(Door.parse), PlainSerializer(str), _pattern(DOOR_PATTERN)]
 _Endpoint = Annotated[Endpoint, _parsed(Endpoint.parse), PlainSerializer(str), _pattern(ENDPOINT_PATTERN)]
+_Keep = Annotated[
+    Interval, _parsed(parse_keep), PlainSerializer(lambda kept: f"{kept.seconds}s"), _pattern(KEEP_PATTERN)
+]
 _Since = Annotated[datetime, _parsed(parse_since), _pattern(SINCE_PATTERN)]
 _PublicUrl = Annotated[str, AfterValidator(_public_url), _pattern(r"^https?://\S+$")]
 _When = Annotated[InstanceOf[Expression], WithJsonSchema({"type": ["string", "boolean"]})]
@@ -299,6 +302,12 @@ class Config(_Keys):
     )
     state: str = Field(
         default="bookferry.db", min_length=1, description="The SQLite file that holds all state."
+    )
+    keep: _Keep = Field(
+        default=Interval(90 * DAY),
+        json_schema_extra={"default": "90d"},
+        description="How long the history is kept, in hours or days: webhooks that were read, writes that ended, the single "
+        "steps of a record's changes. What deduplication needs is kept longer.",
     )
     connections: Mapping[_Name, SerializeAsAny[ConnectionSettings]] = Field(
         min_length=1,

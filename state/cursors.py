@@ -131,7 +131,8 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
     if route(tx, name).armed:
         return route(tx, name)
     tx.run(
-        "INSERT INTO route (name, armed_at, cutover, baseline, position) VALUES (:n, :at, :cut, :end, :pos)"
+        "INSERT INTO route (name, armed_at, cutover, baseline, position, slept_to)"
+        " VALUES (:n, :at, :cut, :end, :pos, (SELECT max(slept_to) FROM route))"
         " ON CONFLICT (name) DO UPDATE SET armed_at = excluded.armed_at, cutover = excluded.cutover,"
         " baseline = excluded.baseline, position = excluded.position",
         n=name,
@@ -146,6 +147,13 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
 def disarm(tx: Tx, name: str) -> bool:
     """Stop a route from pushing. Gives whether it was armed."""
     return bool(tx.run("UPDATE route SET armed_at = NULL WHERE name = :n AND armed_at IS NOT NULL", n=name))
+
+
+def wake(tx: Tx, name: str) -> None:
+    """The lists of a route have been read since the backup that this store was restored from: its knowledge is new."""
+    tx.run(
+        "UPDATE route SET slept_to = :end WHERE name = :n AND slept_to > :end", n=name, end=journal.end(tx)
+    )
 
 
 def move_route(tx: Tx, name: str, position: int) -> None:

@@ -5,7 +5,8 @@ StateError
 ├── StoreTooNew        written by a newer version of the program
 ├── WrongKey           the sealing key does not open what is sealed, or is missing
 ├── Exposed            others than the owner can read what is secret
-└── Fenced             another process has taken over this unit of work: write nothing more
+└── Fenced             somebody else has taken over this unit of work: write nothing more
+    └── TakenOver      another process has opened the store: write nothing more at all, and end
 """
 
 
@@ -31,3 +32,7 @@ class Fenced(StateError):
 
 class Exposed(StateError):
     """Others than the owner can read what is secret."""
+
+
+class TakenOver(Fenced):
+    """Another process has opened the store since: this one must end."""

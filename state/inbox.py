@@ -71,8 +71,11 @@ def _first_of(new: set[tuple[str, bytes]], key: tuple[str, bytes]) -> bool:
 def _look_again(tx: Tx, arrival: Arrival) -> bool:
     return bool(
         tx.run(
-            "UPDATE inbox SET state = 'new', due_at = :now, failures = 0"
+            # With its content: that of the first one may have been forgotten.
+            "UPDATE inbox SET state = 'new', due_at = :now, failures = 0, headers = :h, body = :b"
             " WHERE connection = :c AND digest = :d AND state = 'done'",
+            h=arrival.headers,
+            b=arrival.body,
             c=arrival.connection,
             d=arrival.key,
             now=arrival.at,

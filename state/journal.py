@@ -44,6 +44,13 @@ def last_change(tx: Tx, record: int) -> int:
     return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal WHERE record = :r", r=record))
 
 
+def known_at(tx: Tx, record: int, position: int) -> bool:
+    """Whether a record was known at a position of the journal."""
+    return bool(
+        tx.value("SELECT 1 FROM journal WHERE record = :r AND seq <= :p LIMIT 1", r=record, p=position)
+    )
+
+
 def status_known_at(tx: Tx, record: int, position: int) -> bool:
     """Whether a record was known at a position of the journal with the very status that it has now."""
     return bool(
@@ -65,9 +72,8 @@ def field_changed_at(tx: Tx, record: Record, name: str, but: Sequence[str] = ())
     """
     row = tx.row(
         "SELECT j.at, j.seq = (SELECT max(seq) FROM journal WHERE record = :r) AS last FROM journal j"
-        " LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r"
-        " AND (json_type(j.before, '$.' || :n) IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n))"
-        " AND (i.route IS NULL OR i.route NOT IN (SELECT value FROM json_each(:but))) ORDER BY j.seq DESC LIMIT 1",
+        " WHERE j.record = :r AND (json_type(j.before, '$.' || :n) IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n))"
+        " AND (j.route IS NULL OR j.route NOT IN (SELECT value FROM json_each(:but))) ORDER BY j.seq DESC LIMIT 1",
         r=record.id,
         n=name,
         but=json.dumps(list(but)),
@@ -105,6 +111,6 @@ def as_of(tx: Tx, record: Record, at: int) -> dict[str, Any]:
 def last_writer(tx: Tx, record: int) -> str | None:
     """The route whose write last changed a record; None: somebody else did."""
     return tx.value(  # type: ignore[no-any-return]
-        "SELECT i.route FROM journal j LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r ORDER BY j.seq DESC LIMIT 1",
+        "SELECT route FROM journal WHERE record = :r ORDER BY seq DESC LIMIT 1",
         r=record,
     )

@@ -86,7 +86,8 @@ CREATE TABLE journal (
     via TEXT NOT NULL,
     before TEXT,                    -- JSON: former values of the changed fields; NULL: first seen
     added TEXT,                     -- JSON list: fields of which nothing was known before
-    intent INTEGER                  -- our own write, whose answer this is
+    intent INTEGER,                 -- our own write, whose answer this is
+    route TEXT                      -- which route that write was of
 ) STRICT;
 CREATE INDEX journal_stream ON journal (stream, seq);
 CREATE INDEX journal_record ON journal (record);
@@ -120,13 +121,15 @@ CREATE TABLE link (
     undone_at INTEGER
 ) STRICT;
 CREATE INDEX link_record ON link (record);
+CREATE INDEX link_entity ON link (entity);
 
 CREATE TABLE route (
     name TEXT PRIMARY KEY,
     armed_at INTEGER,
     cutover INTEGER,                -- what was completed before is never announced
     baseline INTEGER NOT NULL DEFAULT 0, -- the end of the journal when it was armed
-    position INTEGER NOT NULL DEFAULT 0  -- in the journal
+    position INTEGER NOT NULL DEFAULT 0, -- in the journal
+    slept_to INTEGER                -- of a restored backup: changes up to here may have been carried before
 ) STRICT;
 
 CREATE TABLE intent (
@@ -145,7 +148,8 @@ CREATE TABLE intent (
     doubt_since INTEGER,            -- a write of unknown outcome was sent then
     problem TEXT,
     created_at INTEGER NOT NULL,
-    ended_at INTEGER
+    ended_at INTEGER,
+    retried_at INTEGER              -- when a human last said that it is to go on
 ) STRICT;
 CREATE UNIQUE INDEX intent_open ON intent (route, kind, entity) WHERE state IN ('open', 'waiting', 'sending', 'parked');
 CREATE INDEX intent_state ON intent (connection, state, due_at);
@@ -176,6 +180,7 @@ CREATE TABLE delivery (
     at INTEGER NOT NULL,
     PRIMARY KEY (route, kind, entity)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_entity ON delivery (entity);
 
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY,

@@ -34,6 +34,8 @@ class Intent:
     problem: str | None
     created_at: int
     ended_at: int | None
+    retried_at: int | None
+    """When a human last said that it is to go on."""
 
 
 def _intent(row: Row) -> Intent:
@@ -46,20 +48,15 @@ def put(
     """Want something. Replaces the open intent of this route and entity; gives its number, None if nothing is new."""
     dumped = json.dumps(wish.dump(), sort_keys=True)
     due = max(now, wish.not_before or now)
-    row = tx.row(
-        "SELECT id, wish, state FROM intent WHERE route = :r AND kind = :k AND entity = :e"
-        " AND state IN ('open', 'waiting', 'sending', 'parked')",
-        r=route,
-        k=kind.value,
-        e=entity,
-    )
+    row = _unfinished(tx, route, kind, entity)
     if row is None:
         return int(
             tx.value(
-                # What was given up in doubt may stand at the target: it is looked for before it is made.
+                # What was given up in doubt, or carried after the backup that this store is, may stand at the target.
                 "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at, doubt_since)"
-                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, (SELECT doubt_since FROM intent"
-                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1)) RETURNING id",
+                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, coalesce((SELECT doubt_since FROM intent"
+                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1), (SELECT :now FROM route"
+                " WHERE name = :r AND slept_to >= (SELECT max(seq) FROM journal WHERE record = :s)))) RETURNING id",
                 due=due,
                 r=route,
                 c=connection,
@@ -104,14 +101,18 @@ def get(tx: Tx, intent: int) -> Intent | None:
 
 def unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Intent | None:
     """The intent of a route and an entity that has not ended."""
-    row = tx.row(
+    row = _unfinished(tx, route, kind, entity)
+    return _intent(row) if row else None
+
+
+def _unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Row | None:
+    return tx.row(
         "SELECT * FROM intent WHERE route = :r AND kind = :k AND entity = :e"
         " AND state IN ('open', 'waiting', 'sending', 'parked')",
         r=route,
         k=kind.value,
         e=entity,
     )
-    return _intent(row) if row else None
 
 
 def due(tx: Tx, connection: str, now: int, limit: int) -> list[Intent]:
@@ -290,12 +291,14 @@ def park(tx: Tx, intent: Intent, *, problem: str) -> None:
     )
 
 
-def retry(tx: Tx, intent: int, *, now: int) -> bool:
-    """Try a parked intent again."""
+def retry(tx: Tx, intent: int, *, now: int, decided: bool = False) -> bool:
+    """Try a parked intent again. ``decided``: a human says so, and what was written before counts no more."""
     return bool(
         tx.run(
-            "UPDATE intent SET state = 'open', failures = 0, due_at = :now WHERE id = :id AND state = 'parked'",
+            "UPDATE intent SET state = 'open', failures = 0, due_at = :now,"
+            " retried_at = CASE WHEN :decided THEN :now ELSE retried_at END WHERE id = :id AND state = 'parked'",
             now=now,
+            decided=decided,
             id=intent,
         )
     )
@@ -314,7 +317,7 @@ def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
 
 
 def recover(tx: Tx, connection: str, *, now: int) -> int:
-    """After a crash: calls that were under way have an unknown outcome. Gives how many there were."""
+    """After a crash: calls under way have an unknown outcome, and may have been sent until now. Gives how many there were."""
     tx.run(
         "UPDATE attempt SET outcome = 'unknown', ended_at = :now, detail = 'the process ended during the call'"
         " WHERE outcome IS NULL AND intent IN (SELECT id FROM intent WHERE connection = :c AND state = 'sending')",
@@ -323,7 +326,7 @@ def recover(tx: Tx, connection: str, *, now: int) -> int:
     )
     return tx.run(
         "UPDATE intent SET state = 'open', due_at = :now, problem = 'the outcome of the last call is unknown',"
-        " doubt_since = (SELECT max(started_at) FROM attempt WHERE intent = intent.id)"
+        " doubt_since = :now"
         " WHERE connection = :c AND state = 'sending'",
         now=now,
         c=connection,
@@ -362,11 +365,13 @@ def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
 
 
 def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> int:
-    """How often the very same fields were written for this intent's entity by its route since a moment."""
+    """How often its route wrote the very same fields for an intent's entity: since a moment, and since a human let it go on."""
     return int(
         tx.value(
             "SELECT count(*) FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k"
-            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f",
+            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f"
+            " AND a.started_at >= coalesce((SELECT max(retried_at) FROM intent WHERE route = :r AND kind = :k"
+            " AND entity = :e), 0)",
             r=intent.route,
             k=intent.kind.value,
             e=intent.entity,

@@ -12,6 +12,8 @@ def show(found: dict[str, Any]) -> None:
         _connection(connection, now)
     if found["routes"]:
         _routes(found["routes"], now)
+    file = found["file"]
+    line(f"database: {file['bytes'] / 1_000_000:.1f} MB, of which {file['free'] / 1_000_000:.1f} MB are free")
     if found["waiting"]:
         _waiting(found["waiting"], now)
     show_parked(found["parked"])

@@ -97,7 +97,8 @@ class Carrier:
         self.intent = intent
         want = Want(route, intent.kind, intent.entity, ledger.get(tx, intent.source), intent.wish)
         step, held = self.app.world.step(tx, want)
-        if intent.doubt_since is not None and not self.looked:
+        unsent = isinstance(step, Waits) and not intent.attempts  # by this store: it may be a restored one
+        if intent.doubt_since is not None and not self.looked and not unsent:
             return _Look(step if isinstance(step, Write) else self._lost(intent, held))
         if isinstance(step, Settled):
             outbox.done(tx, intent, now=self.app.ms(), note=step.why)
@@ -130,7 +131,8 @@ class Carrier:
             return self._prepare(tx)
         if self.app.world.may_be_ours(tx, want):
             return self._wait(tx, want, Waits("we are making one there right now, and this may be it"))
-        if not self.looked and any(write.fields.get(name) for name in spec.unique):
+        unique = any(write.fields.get(name) for name in spec.unique)
+        if not self.looked and (unique or self.app.world.may_be_there(tx, want)):
             return _Look(write)
         if (problem := self._question(want, found)) is not None:
             outbox.park(tx, self.intent, problem=problem)
@@ -162,8 +164,10 @@ class Carrier:
     def _begin(self, tx: Tx, intent: Intent, write: Write) -> _Look | _Send | None:
         outbox.settle_doubt(tx, intent)
         now = self.app.ms()
+        # Where nothing is written, as when a booking is cancelled to make room, nobody undoes it.
         if (
             write.ref is not None
+            and write.fields
             and outbox.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
         ):
             outbox.park(tx, intent, problem=self._ping_pong(tx, intent, write))
@@ -173,10 +177,15 @@ class Carrier:
     def _ping_pong(self, tx: Tx, intent: Intent, write: Write) -> str:
         target = ledger.find(tx, intent.connection, intent.kind, write.ref or "")
         other = journal.last_writer(tx, target.id) if target else None
-        who = f"route {other!r}" if other and other != intent.route else f"somebody at {intent.connection}"
+        who = f"route {other!r}" if other else f"somebody at {intent.connection}"
+        story = f"route {intent.route!r} and {who} undo each other's {', '.join(write.fields)}"
+        if other == intent.route:
+            story = f"the source of route {other!r} changes {', '.join(write.fields)} back and forth"
+        paired = self.app.world.back(self.app.world.routes[intent.route]) is not None
+        remedy = "name an owner with `owns` in the YAML" if paired else "end that there"
         return (
-            f"route {intent.route!r} and {who} undo each other's {', '.join(write.fields)}: {_PING_PONG} times the same"
-            " within a day. Nothing more is written to this record until you decide: `owns` in the YAML names an owner"
+            f"{story}: {_PING_PONG} times the same within a day. It is not written again until you decide: {remedy}, then"
+            f" `bookferry retry {intent.id}`; `bookferry dismiss {intent.id}` leaves it as it is"
         )
 
     def _wait(self, tx: Tx, want: Want, step: Waits) -> _Look | _Send | None:
@@ -232,15 +241,15 @@ class Carrier:
 
     def _arrived(self, tx: Tx, ref: str) -> None:
         """A create in doubt has arrived, and with it all that it sent: what the target never shows is not sent again."""
-        intent, last = self.intent, outbox.attempts(tx, self.intent.id)[-1]
+        intent, tried = self.intent, outbox.attempts(tx, self.intent.id)
         target = ledger.find(tx, intent.connection, intent.kind, ref)
-        if last["target"] is None and target is not None:
+        if tried and tried[-1]["target"] is None and target is not None:
             outbox.delivered(
                 tx,
                 intent.route,
                 intent.kind,
                 intent.entity,
-                json.loads(last["fields"]),
+                json.loads(tried[-1]["fields"]),
                 now=self.app.ms(),
                 shown=target.fields,
             )

@@ -96,6 +96,7 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
         if route.since is None:
             return False
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
+    cursors.wake(tx, route.name)
     records, position = changed(tx, route, state, _DECIDED_AT_ONCE)
     origins = world.origins(tx, records)
     for record in records:

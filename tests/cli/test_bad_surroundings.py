@@ -18,7 +18,14 @@ OTHER = base64.b64encode(bytes(range(1, 33))).decode()
 WITH_KEY = {**ENV, "BOOKFERRY_KEY": KEY}
 
 TWO = ("salon", "person", "cus_1", "reviews", "p1")
-LOOKS = [("plan",), ("status",), ("parked",), ("explain", "salon", "person", "cus_1"), ("check", "--online")]
+LOOKS = [
+    ("plan",),
+    ("status",),
+    ("parked",),
+    ("explain", "salon", "person", "cus_1"),
+    ("check", "--online"),
+    ("backup", "kept.db"),
+]
 ACTS = [
     ("arm", "visits"),
     ("disarm", "visits"),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from connectors.wire import instant, is_ref, listing, raw_of
 from mapping.model import Booking, Kind, Money, canonical
-from state import inbox, ledger
+from state import inbox, ledger, units
 from tests.daemon.hook_house import appointment, house
 from tests.hostile.contents import STAMPS, WORDS
 
@@ -17,7 +17,8 @@ from tests.hostile.contents import STAMPS, WORDS
 class Here:
     """As much of an app as reading an inbox needs."""
 
-    def __init__(self, made):
+    def __init__(self, made, reign):
+        self.reign = reign
         self.__dict__.update(
             db=made.db, connectors=made.connectors, engine=made.engine, kick_targets=lambda _: None
         )
@@ -42,8 +43,9 @@ async def test_a_delivery_that_the_ledger_cannot_take_stops_nobody_else(tmp_path
         bodies = [appointment(ref=f"apt_{number}") for number in range(8)]
         arrivals = [inbox.Arrival("salon", inbox.digest(body), 1, "{}", body) for body in bodies]
         await made.db.transaction(lambda tx: inbox.store(tx, arrivals), "t")
+        reign = await made.db.transaction(lambda tx: units.claim(tx, units.STORE, now=1), "t")
         async with asyncio.timeout(10):
-            await reading.read(Unit(Here(made), "inbox:salon"), "salon")
+            await reading.read(Unit(Here(made, reign), "inbox:salon"), "salon")
         rows = await made.rows()
         assert [row["state"] for row in rows] == ["done"] * 3 + ["parked"] + ["done"] * 4
         assert rows[3]["note"] == "a bug in bookferry: OverflowError. The log has the details."

@@ -160,7 +160,7 @@ async def test_a_door_asks_for_as_many_files_as_it_may_need(monkeypatch):
     assert doors._room(1000) == 64
     limits[0] = (20_000, 20_000)
     assert doors._room(1000) == 1000
-    assert asked == [(4096, 524_288), (256, 256)]
+    assert asked == [(16_384, 524_288), (256, 256)]
 
 
 def test_the_attack_is_the_same_for_the_same_seed():

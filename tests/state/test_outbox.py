@@ -45,7 +45,7 @@ class TestWanting:
         with pytest.raises(sqlite3.IntegrityError):
             tx.run(
                 "INSERT INTO intent SELECT 99, route, connection, kind, entity, source, wish, 1, 'parked', 1, 0, 0,"
-                " NULL, NULL, 1, NULL FROM intent WHERE id = 1"
+                " NULL, NULL, 1, NULL, NULL FROM intent WHERE id = 1"
             )
 
     def test_after_it_ended_a_new_one_begins(self, tx, entity):
@@ -139,7 +139,9 @@ class TestSending:
         outbox.begin(tx, the(tx), WRITE, now=15)
         assert outbox.recover(tx, "other", now=20) == 0
         assert outbox.recover(tx, "reviews", now=20) == 1
-        assert (the(tx).state, the(tx).doubt_since, the(tx).due_at) == ("open", 15, 20)
+        assert (the(tx).state, the(tx).doubt_since, the(tx).due_at) == ("open", 20, 20), (
+            "it may have been sent until now"
+        )
         assert [row["outcome"] for row in outbox.attempts(tx, 1)] == ["later", "unknown"]
         assert the(tx, 2).doubt_since is None
         assert outbox.recover(tx, "reviews", now=21) == 0
@@ -167,6 +169,27 @@ class TestParked:
         assert outbox.dismiss(tx, 1, now=21)
         assert (the(tx).state, the(tx).ended_at) == ("dismissed", 21)
         assert overview.intents(tx) == [{"route": "r", "connection": "reviews", "state": "dismissed", "n": 1}]
+
+    def test_what_a_human_lets_go_on_is_counted_anew(self, tx, entity):
+        def written(now):
+            want(tx, entity, replace(GEL, why=f"{now}"), now=now)
+            pending = outbox.unfinished(tx, "r", B, entity)
+            outbox.end_attempt(tx, outbox.begin(tx, pending, WRITE, now=now), outcome="done", now=now)
+            outbox.done(tx, pending, now=now)
+            return repeats(pending)
+
+        def repeats(intent, fields=WRITE.fields, since=0):
+            return outbox.repeats(tx, intent, fields, since)
+
+        assert [written(now) for now in (11, 12, 13)] == [1, 2, 3]
+        assert (repeats(the(tx), {"title": "Cut"}), repeats(the(tx), since=12)) == (0, 1)
+        parked = want(tx, entity, now=14)
+        for now, decided, counted in ((20, False, 3), (21, True, 0)):
+            outbox.park(tx, the(tx, parked), problem="again and again")
+            assert outbox.retry(tx, parked, now=now, decided=decided)
+            assert repeats(the(tx, parked)) == counted
+        outbox.done(tx, the(tx, parked), now=22)
+        assert [written(now) for now in (23, 24)] == [1, 2], "the next intent knows of it too"
 
     def test_the_wish_comes_back_as_it_was(self, tx, entity):
         loud = replace(CUT, loud=True, person={"email": "a@x.nz"})
