@@ -42,8 +42,8 @@ class App:
         self.engine = Engine(lambda key: run_unit(self, key))
         self.wake_at: Callable[[str, int], None] = lambda _key, _due: None
         """Asks the schedule to kick a key at a moment (epoch milliseconds). Without a schedule nobody does."""
-        self.trouble: StateError | None = None
-        """Why the last transaction of a unit could not be stored."""
+        self.trouble: dict[str, StateError] = {}
+        """By unit: why its last transaction could not be stored."""
         self.holder = uuid4().hex
         self.budgets: dict[str, Budget] = {}
         self.connectors: dict[str, Connector[Any]] = {}

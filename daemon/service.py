@@ -102,6 +102,5 @@ async def health(app: App) -> dict[str, Any]:
     """For ``/healthz``: well unless the store fails; what needs a human is listed and is no illness."""
     rows = await app.db.read(units.every)
     stuck = {row["key"]: row["problem"]["what"] for row in rows if row["problem"]}
-    if app.trouble is not None:
-        stuck["store"] = str(app.trouble)
-    return {"ok": app.trouble is None, "busy": list(app.engine.busy), "problems": stuck}
+    stuck |= {key: str(error) for key, error in app.trouble.items()}
+    return {"ok": not app.trouble, "busy": list(app.engine.busy), "problems": stuck}

@@ -44,7 +44,7 @@ class Unit:
             return held, fn(tx)
 
         self.held, result = await self.app.db.transaction(claimed, label)
-        self.app.trouble = None
+        self.app.trouble.pop(self.key, None)
         return result
 
 
@@ -82,7 +82,7 @@ async def run_unit(app: App, key: str) -> None:
     except Fenced:
         log.warning("fenced", unit=key)
     except StateError as error:
-        app.trouble = error
+        app.trouble[key] = error
         log.error("store_unavailable", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
         app.wake_at(key, app.ms() + _FIRST_PAUSE_MS)
 
