@@ -226,13 +226,11 @@ async def test_a_full_store_is_503_and_takes_the_retry_later(tmp_path):
         await door.app.db.transaction(fill, "t")
         bodies = [appointment(ref=f"apt_{n}", padding="x" * 20_000) for n in range(4)]
         statuses = [(await post(door, body)).status_code for body in bodies]
-        assert statuses[-1] == 503
-        assert set(statuses) <= {200, 503}
+        assert set(statuses) == {200, 503}  # the limit is gone with the connection, which is given up
         assert len(await door.app.rows()) == statuses.count(200), (
             "what is acknowledged is there, and nothing else"
         )
-        await door.app.db.transaction(lambda tx: tx.value("PRAGMA max_page_count = 1000000"), "t")
-        assert (await post(door, bodies[-1])).status_code == 200
+        assert (await post(door, bodies[statuses.index(503)])).status_code == 200
 
 
 class Slow(Database):
