@@ -65,6 +65,8 @@ class Surroundings:
     now: Callable[[], float]
     """Wall clock, seconds since the epoch."""
     on_request: Callable[[str, str, int, float], None] | None = None
+    before_write: Callable[[], Awaitable[None]] | None = None
+    """Asked right before each request that changes something; raises where it must not be sent any more."""
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     """How to wait between repetitions."""
     time_limit: float = 60.0
@@ -95,6 +97,7 @@ class Surroundings:
             clock=self.now,
             sleep=self.sleep,
             on_request=self.on_request,
+            before_write=self.before_write,
         )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from daemon.app import App
-from daemon.units import TIDY
 from state import outbox, units
 from state.database import Tx
 
@@ -16,7 +15,9 @@ _PATIENCE_MS = 60_000
 
 
 async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Do everything there is to do now. Gives what was done and what waits. Raises StateError when the store fails."""
+    """Do everything there is to do now. Gives what was done and what waits. Raises StateError when the store fails or was
+    taken over.
+    """
     tell = progress or (lambda _line: None)
     before = await app.db.read(_totals)
     for name in app.connectors:
@@ -36,9 +37,13 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
             break
         tell("waiting for what is due")
         await asyncio.sleep(max(0.0, (due - app.ms()) / 1000))
+    app.engine.kick(units.ALERT)
+    await app.engine.idle()
+    if app.taken_over is not None:
+        raise app.taken_over
     after = await app.db.read(_totals)
     if await app.db.read(lambda tx: _untidy(tx, app.ms())):
-        app.engine.kick(TIDY)
+        app.engine.kick(units.TIDY)
         await _idle(app)
     summary = {name: after[name] - before[name] for name in ("changes", "writes", "writes_loud")}
     return (
@@ -48,7 +53,7 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
 
 def _untidy(tx: Tx, now: int) -> bool:
     """Whether what is old was last forgotten long ago: nobody else does it where no service runs."""
-    held = units.get(tx, TIDY)
+    held = units.get(tx, units.TIDY)
     return now - ((held["last_ok"] if held else None) or 0) > _TIDY_EVERY_MS
 
 
@@ -61,8 +66,9 @@ async def _idle(app: App) -> None:
 def _next_due(tx: Tx, app: App) -> int | None:
     """When the next thing is due that a pass would wait for."""
     blocked = {row["key"] for row in units.every(tx) if row["problem"]}
-    names = [name for name in app.connectors if app.world.routes_into(name) and f"push:{name}" not in blocked]
-    open_to = [moment for name in names if (moment := outbox.next_due(tx, name)) is not None]
+    into = {name: [route.name for route in app.world.routes_into(name)] for name in app.connectors}
+    due = (outbox.next_due(tx, name, into[name]) for name in into if f"push:{name}" not in blocked)
+    open_to = [moment for moment in due if moment is not None]
     return min(open_to, default=None)
 
 
@@ -79,4 +85,6 @@ def _totals(tx: Tx) -> dict[str, int]:
 
 
 def _problems(tx: Tx) -> dict[str, Any]:
-    return {"problems": {row["key"]: row["problem"] for row in units.every(tx) if row["problem"]}}
+    """What stands in the way of the ferry. An alert that could not be delivered does not."""
+    stopped = (row for row in units.every(tx) if row["problem"] and row["key"] != units.ALERT)
+    return {"problems": {row["key"]: row["problem"] for row in stopped}}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mapping.model import Kind
 from mapping.record import Coverage, Page
-from state import journal
+from state import journal, outbox
 from state.database import Tx
 from state.ledger import stream_id
 
@@ -144,8 +144,9 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
     return route(tx, name)
 
 
-def disarm(tx: Tx, name: str) -> bool:
-    """Stop a route from pushing. Gives whether it was armed."""
+def disarm(tx: Tx, name: str, *, now: int) -> bool:
+    """Stop a route from pushing: what it wanted and never sent is wanted no more. Gives whether it was armed."""
+    outbox.drop_route(tx, name, why="the route was disarmed", now=now)
     return bool(tx.run("UPDATE route SET armed_at = NULL WHERE name = :n AND armed_at IS NOT NULL", n=name))
 
 

@@ -5,12 +5,12 @@ way; found after a crash, its outcome is unknown), ``parked`` (waits for a human
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mapping.model import Kind
-from mapping.wish import Wish, Write
+from mapping.wish import MOVING, Wish, Write
 from state.database import Row, Tx
 
 
@@ -93,6 +93,17 @@ def drop(tx: Tx, *, route: str, kind: Kind, entity: int, why: str, now: int) -> 
     )
 
 
+def drop_route(tx: Tx, route: str, *, why: str, now: int) -> None:
+    """A route wants nothing any more. What it sent with an unknown outcome stays until it was looked up."""
+    tx.run(
+        "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE route = :r"
+        " AND state IN ('open', 'waiting', 'parked') AND doubt_since IS NULL",
+        why=why,
+        now=now,
+        r=route,
+    )
+
+
 def get(tx: Tx, intent: int) -> Intent | None:
     """The intent with this number."""
     row = tx.row("SELECT * FROM intent WHERE id = :id", id=intent)
@@ -115,22 +126,26 @@ def _unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Row | None:
     )
 
 
-def due(tx: Tx, connection: str, now: int, limit: int) -> list[Intent]:
-    """Intents that may be sent now: people before the bookings that need them, oldest first."""
+def due(tx: Tx, connection: str, routes: Sequence[str], now: int, limit: int) -> list[Intent]:
+    """Intents of these routes that may be sent now: people before the bookings that need them, oldest first."""
     rows = tx.rows(
         "SELECT * FROM intent WHERE connection = :c AND state = 'open' AND due_at <= :now"
-        " ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
+        " AND route IN (SELECT value FROM json_each(:routes)) ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
         c=connection,
+        routes=json.dumps(routes),
         now=now,
         n=limit,
     )
     return [_intent(row) for row in rows]
 
 
-def next_due(tx: Tx, connection: str) -> int | None:
-    """When the next intent becomes due; None when none is open."""
+def next_due(tx: Tx, connection: str, routes: Sequence[str]) -> int | None:
+    """When the next intent of these routes becomes due; None when none is open."""
     return tx.value(  # type: ignore[no-any-return]
-        "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'", c=connection
+        "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'"
+        " AND route IN (SELECT value FROM json_each(:routes))",
+        c=connection,
+        routes=json.dumps(routes),
     )
 
 
@@ -201,9 +216,17 @@ def done(
         rev=intent.revision,
         id=intent.id,
     )
-    delivered(
-        tx, intent.route, intent.kind, intent.entity, intent.wish.fields, now=now, target=target, shown=shown
-    )
+    told = sent_with(tx, intent.route, intent.kind, intent.entity, intent.wish)
+    delivered(tx, intent.route, intent.kind, intent.entity, told, now=now, target=target, shown=shown)
+
+
+def sent_with(tx: Tx, route: str, kind: Kind, entity: int, wish: Wish) -> Mapping[str, Any]:
+    """What was sent once this wish is fulfilled. An end says nothing of the other fields: should it be taken back, what a
+    person changed there meanwhile stays, and only the time is told anew.
+    """
+    made = delivery(tx, route, kind, entity) if wish.ended else None
+    kept = made.sent if made else {}
+    return {**{name: value for name, value in kept.items() if name not in MOVING}, **wish.fields}
 
 
 def delivered(
@@ -317,7 +340,7 @@ def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
 
 
 def recover(tx: Tx, connection: str, *, now: int) -> int:
-    """After a crash: calls that were under way have an unknown outcome. Gives how many there were."""
+    """After a crash: calls under way have an unknown outcome, and may have been sent until now. Gives how many there were."""
     tx.run(
         "UPDATE attempt SET outcome = 'unknown', ended_at = :now, detail = 'the process ended during the call'"
         " WHERE outcome IS NULL AND intent IN (SELECT id FROM intent WHERE connection = :c AND state = 'sending')",
@@ -326,7 +349,7 @@ def recover(tx: Tx, connection: str, *, now: int) -> int:
     )
     return tx.run(
         "UPDATE intent SET state = 'open', due_at = :now, problem = 'the outcome of the last call is unknown',"
-        " doubt_since = (SELECT max(started_at) FROM attempt WHERE intent = intent.id)"
+        " doubt_since = :now"
         " WHERE connection = :c AND state = 'sending'",
         now=now,
         c=connection,
@@ -362,39 +385,3 @@ def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
         json.loads(row["shown"]) if row["shown"] else None,
         row["at"],
     )
-
-
-def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> int:
-    """How often its route wrote the very same fields for an intent's entity: since a moment, and since a human let it go on."""
-    return int(
-        tx.value(
-            "SELECT count(*) FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k"
-            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f"
-            " AND a.started_at >= coalesce((SELECT max(retried_at) FROM intent WHERE route = :r AND kind = :k"
-            " AND entity = :e), 0)",
-            r=intent.route,
-            k=intent.kind.value,
-            e=intent.entity,
-            since=since,
-            f=json.dumps(fields),
-        )
-    )
-
-
-def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
-    """Whether a create of a route, sent by that moment, is still without an answer."""
-    return bool(
-        tx.value(
-            "SELECT 1 FROM intent i JOIN attempt a ON a.intent = i.id WHERE i.route = :r AND i.kind = :k"
-            " AND (i.state = 'sending' OR (i.state = 'open' AND i.doubt_since IS NOT NULL))"
-            " AND a.target IS NULL AND a.started_at <= :until LIMIT 1",
-            r=route,
-            k=kind.value,
-            until=until,
-        )
-    )
-
-
-def attempts(tx: Tx, intent: int) -> list[Row]:
-    """All attempts of an intent, oldest first."""
-    return tx.rows("SELECT * FROM attempt WHERE intent = :i ORDER BY id", i=intent)

@@ -65,7 +65,7 @@ def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
 
 
 def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
-    """Stop a route from pushing."""
+    """Stop a route from pushing. What it wanted and never sent is wanted no more."""
     from state import cursors
     from state.database import writing
 
@@ -74,7 +74,7 @@ def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     with look(here.db):
         pass  # a missing database is not made by this
     with writing(here.db) as tx:
-        was = cursors.disarm(tx, route)
+        was = cursors.disarm(tx, route, now=now_ms())
     say(f"Disarmed {route!r}." if was else f"{route!r} was not armed.")
     if wanted.since:
         say("It has `since` in the configuration, which arms it again: take that out too.")

@@ -43,7 +43,7 @@ async def push(unit: Unit, name: str) -> None:
         if decided.blind:
             return
     await _send(unit, name, decided)
-    unit.next_due = await app.db.read(lambda tx: outbox.next_due(tx, name))
+    unit.next_due = await app.db.read(lambda tx: outbox.next_due(tx, name, [route.name for route in routes]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,15 @@ def _decide(tx: Tx, unit: Unit, name: str, routes: list[Route]) -> _Decided:
     left = [_decide_some(tx, now, world, route) for route in read]  # all of them, not up to the first
     more = any(left)
     _wake(tx, now, name)
-    due = [] if more else outbox.due(tx, name, now, _SENT_AT_ONCE)
+    due = [] if more else _due(tx, unit, name)
     return _Decided(more=more, unread=able, blind=False, due=due, ready=_ready(tx, unit, due))
+
+
+def _due(tx: Tx, unit: Unit, name: str) -> list[Intent]:
+    """What may be sent now: nothing of a route that was taken out of the configuration."""
+    app = unit.app
+    names = [route.name for route in app.world.routes_into(name)]
+    return outbox.due(tx, name, names, app.ms(), _SENT_AT_ONCE)
 
 
 def _ready(tx: Tx, unit: Unit, due: list[Intent]) -> dict[int, Carrier]:
@@ -152,7 +159,8 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
         if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
             made = outbox.delivery(tx, route.name, want.kind, want.entity)
             if made is not None and not want.wish.only_create:
-                outbox.delivered(tx, route.name, want.kind, want.entity, want.wish.fields, now=now)
+                told = outbox.sent_with(tx, route.name, want.kind, want.entity, want.wish)
+                outbox.delivered(tx, route.name, want.kind, want.entity, told, now=now)
             continue
         put(tx, now, want)
 
@@ -203,13 +211,13 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
         await _all([asyncio.create_task(one(intents)) for intents in entities.values()])
         if batch[0].kind is Kind.PEOPLE:
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
-        due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
+        due = await app.db.read(lambda tx: _due(tx, unit, name))
         made = made or any(intent.kind in owners for intent in batch)
         if made and not due:
             # What stands under a record that was made just now has waited for it.
             made = False
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
-            due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
+            due = await app.db.read(lambda tx: _due(tx, unit, name))
 
 
 async def _all(tasks: list[asyncio.Task[None]]) -> None:

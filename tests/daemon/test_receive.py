@@ -33,7 +33,7 @@ TWO = {"reviews": reviews(), "second": reviews(refresh_token="r2")}
 
 
 async def post(door, body, headers=None, name="salon"):
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         return await client.post(
             f"{door.url}/hooks/{name}", content=body, headers=signed(body) if headers is None else headers
         )
@@ -226,11 +226,15 @@ async def test_a_full_store_is_503_and_takes_the_retry_later(tmp_path):
         await door.app.db.transaction(fill, "t")
         bodies = [appointment(ref=f"apt_{n}", padding="x" * 20_000) for n in range(4)]
         statuses = [(await post(door, body)).status_code for body in bodies]
-        assert set(statuses) == {200, 503}  # the limit is gone with the connection, which is given up
+        assert set(statuses) == {
+            200,
+            503,
+        }  # the store opens its file anew after a failure, and then there is room
         assert len(await door.app.rows()) == statuses.count(200), (
             "what is acknowledged is there, and nothing else"
         )
-        assert (await post(door, bodies[statuses.index(503)])).status_code == 200
+        refused = bodies[statuses.index(503)]
+        assert (await post(door, refused)).status_code == 200
 
 
 class Slow(Database):
@@ -310,7 +314,7 @@ async def test_nicejob_really_sends(tmp_path, sign_timestamp):
     company = box.add_company("Parnell Nails")
     async with serve(box) as url, hook_door(tmp_path, reviews=reviews()) as door:
         client = {"client_id": "nj_client_sandbox", "client_secret": "nj_secret_sandbox"}
-        async with httpx.AsyncClient(base_url=url) as http:
+        async with httpx.AsyncClient(verify=False, base_url=url) as http:
             token = (
                 await http.post("/oauth/token", json={**client, "grant_type": "client_credentials"})
             ).json()
