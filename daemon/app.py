@@ -58,8 +58,8 @@ class App:
         self.engine = Engine(lambda key: run_unit(self, key))
         self.wake_at: Callable[[str, int], None] = lambda _key, _due: None
         """Asks the schedule to kick a key at a moment (epoch milliseconds). Without a schedule nobody does."""
-        self.trouble: StateError | None = None
-        """Why the last transaction of a unit could not be stored."""
+        self.trouble: dict[str, StateError] = {}
+        """By unit: why its last transaction could not be stored."""
         self.taken_over: TakenOver | None = None
         """Why this process is to end: another one works on the same store."""
         self.on_taken_over: Callable[[], None] = lambda: None
