@@ -13,7 +13,7 @@ from mapping.model import Kind, Status
 from mapping.normal import same
 from mapping.record import Account, Record, begins_at, moment
 from mapping.wish import Pair, Skip, Step, Stuck, Wish
-from state import accounts, cursors, journal, ledger, links, outbox
+from state import accounts, attempts, cursors, journal, ledger, links, outbox
 from state.database import Tx
 
 
@@ -185,7 +185,7 @@ class World:
         """Whether a source record may be what the route back is making there right now: no mark is seen on it yet."""
         back = self.back(want.route)
         seen = journal.first_seen(tx, want.source.id)
-        return back is not None and outbox.creating(tx, back.name, want.source.kind, seen)
+        return back is not None and attempts.creating(tx, back.name, want.source.kind, seen)
 
     def origins(self, tx: Tx, records: Iterable[Record]) -> dict[int, Record]:
         """For records that carry our mark, and stand for themselves alone so far: the record that each was made from.

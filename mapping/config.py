@@ -27,9 +27,11 @@ from pydantic import (
 )
 
 from mapping.expr import Expression
+from mapping.guard import Guard
 from mapping.model import Kind
 from mapping.problem import InvalidError, Problem, instead
 from mapping.settings import ConnectionSettings
+from mapping.surprise import CANARY, Limits
 from mapping.timing import Poll, parse_poll
 
 Scalar = str | int | float | bool
@@ -206,6 +208,9 @@ _Row = Annotated[Any, AfterValidator(_scalar), WithJsonSchema(_SCALAR_SCHEMA)]
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
+_Guard = Annotated[Guard, BeforeValidator(Guard.parse), BeforeValidator(_empty)]
+
+
 class _Keys(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -284,6 +289,21 @@ class Route(_Keys):
         description="A date (in UTC) or an instant: nothing older is ever pushed. Default: the moment of "
         "arming.",
     )
+    canary: Annotated[int | None, Field(ge=0)] = Field(
+        default=None,
+        description="So many writes go out after arming, then the others wait until somebody has looked at them and "
+        "approves; with notify: allow only those count that notify. 0 turns it off. Default: 5 with notify: allow, "
+        "otherwise 0.",
+    )
+    guard: _Guard = Field(
+        default_factory=Guard,
+        description="How much this route may do within a day without asking, where the general guard does not fit; or off.",
+    )
+
+    @property
+    def canaries(self) -> int:
+        """How many writes go out after arming before somebody has to look."""
+        return self.canary if self.canary is not None else CANARY if self.notify is Notify.ALLOW else 0
 
 
 def leads_back(route: Route, other: Route) -> bool:
@@ -307,6 +327,10 @@ class Config(_Keys):
     lookups: Annotated[Mapping[str, Mapping[str, _Row]], BeforeValidator(_empty)] = Field(
         default_factory=dict, description="Tables for lookup(table, key) in expressions."
     )
+    guard: _Guard = Field(
+        default_factory=Guard,
+        description="How much a route may do within a day without asking: what is more waits for an approval; or off.",
+    )
     routes: Annotated[tuple[Route, ...], BeforeValidator(lambda value: () if value is None else value)] = (
         Field(
             default=(),
@@ -325,6 +349,10 @@ class Config(_Keys):
         """This configuration, with its warnings: said once, by the loader."""
         self._warnings = tuple(warnings)
         return self
+
+    def limits(self, route: Route) -> Limits:
+        """How much a route may do within a day without asking."""
+        return route.guard.over(self.guard)
 
     def poll(self, connection: str) -> Poll:
         """How often to poll a connection. Raises KeyError for a name that is not configured."""

@@ -11,7 +11,7 @@ from mapping.config import Config, Server, is_loopback
 from mapping.document import Path, parse
 from mapping.problem import ConfigErrors, Problem, instead
 from mapping.report import Report
-from mapping.routes import Surroundings, read_routes
+from mapping.routes import Surroundings, read_guard, read_routes
 from mapping.settings import ConnectionSettings
 from mapping.substitute import Sources, substitute
 
@@ -57,6 +57,7 @@ def _read(data: Any, platforms: Mapping[str, Platform], report: Report) -> Confi
         parts["routes"] = read_routes(data["routes"], around)
     if isinstance(data.get("server"), dict):
         parts["server"] = _server(data["server"], report)
+    read_guard(parts, (), report)
     config = report.validate(Config, parts, ())
     if config is not None and not config.routes and not report.problems:
         report.warn((), "there are no routes, so nothing is carried anywhere", "add routes:")

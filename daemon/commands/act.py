@@ -1,10 +1,21 @@
-"""arm, disarm, retry, dismiss, link, unlink: what a person decides. Each is one small transaction, beside a daemon too."""
+"""arm, disarm, approve, retry, dismiss, link, unlink: what a person decides. Each is one small transaction, beside a daemon too."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from daemon.commands.common import ConfigFile, Stop, look, now_ms, place, say
+from daemon.commands.common import (
+    ConfigFile,
+    Exit,
+    Json,
+    Stop,
+    look,
+    now_ms,
+    place,
+    put_json,
+    say,
+    wants_json,
+)
 from daemon.settings import Place
 from mapping.config import Route
 from mapping.problem import instead
@@ -15,7 +26,7 @@ Ref = Annotated[str, typer.Argument(metavar="ID")]
 
 def register(app: typer.Typer) -> None:
     """Enter the commands."""
-    for command in (arm, disarm, retry, dismiss, link, unlink):
+    for command in (arm, disarm, approve, retry, dismiss, link, unlink):
         app.command()(command)
 
 
@@ -59,8 +70,8 @@ def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
 
 
 def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
-    """Stop a route from pushing."""
-    from state import cursors
+    """Stop a route from pushing. What it still wanted is given up."""
+    from state import clearance, cursors
     from state.database import writing
 
     here = place(ctx, config)
@@ -69,9 +80,56 @@ def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
         pass  # a missing database is not made by this
     with writing(here.db) as tx:
         was = cursors.disarm(tx, route)
-    say(f"Disarmed {route!r}." if was else f"{route!r} was not armed.")
+        dropped = clearance.drop(tx, route, why="the route was disarmed", now=now_ms())
+    given_up = f" {dropped} writes that it still wanted are given up." if dropped else ""
+    say((f"Disarmed {route!r}." if was else f"{route!r} was not armed.") + given_up)
     if wanted.since:
         say("It has `since` in the configuration, which arms it again: take that out too.")
+
+
+def approve(
+    ctx: typer.Context,
+    plan: Annotated[
+        str | None, typer.Argument(metavar="PLAN", help="As `bookferry status` shows it.")
+    ] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let through what is held since it is more than usual: exactly that plan, once. Without PLAN: list what is held."""
+    from daemon import guard
+    from daemon.commands import print_status
+    from daemon.masks import masked
+    from state import clearance
+    from state.database import writing
+
+    here = place(ctx, config)
+    with look(here.db) as tx:
+        waits = masked(guard.plans(here.world(), tx))
+        gone = clearance.approved(tx, plan) if plan else 0
+    if plan is None:
+        if wants_json(ctx, as_json):
+            put_json(waits)
+        else:
+            print_status.show_held(waits)
+        raise typer.Exit(Exit.PARKED if waits else Exit.OK)
+    with writing(here.db) as tx:
+        done = guard.approve(tx, plan)
+    if done is None:
+        raise Stop(_void(plan, gone, waits))
+    route, writes = done
+    say(
+        f"Approved: {writes} writes of {route!r} go with the next `bookferry sync`, or by the running service."
+    )
+
+
+def _void(plan: str, gone: int, waits: list[dict[str, Any]]) -> str:
+    now = "; ".join(f"{row['route']!r} waits now: bookferry approve {row['plan']}" for row in waits)
+    if gone:
+        return f"{plan} was approved already. {now or 'Nothing is held.'}"
+    void = f"nothing that is held is {plan}: an approval is bound to a plan, and void once that changed"
+    return f"{void}. {now or 'Nothing is held any more.'}" + (
+        " (look first: bookferry approve)" if now else ""
+    )
 
 
 def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
@@ -96,7 +154,7 @@ def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None
 
 
 def dismiss(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
-    """Give up what is parked, or what waits and was never sent."""
+    """Give up what is parked or held, or what waits and was never sent."""
     from state import inbox, outbox, overview
     from state.database import writing
 

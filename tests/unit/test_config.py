@@ -357,7 +357,7 @@ class TestKeys:
                 CONNECTIONS + "routs: []\n",
                 (
                     '13:1: routs: there is no key "routs" here; did you mean "routes"? '
-                    "(keys: connections, lookups, routes, server, state)"
+                    "(keys: connections, guard, lookups, routes, server, state)"
                 ),
             ),
             (

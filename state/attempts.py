@@ -1,0 +1,38 @@
+"""What attempts tell of the past and of now: writes that repeat themselves, creates without an answer."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mapping.model import Kind
+from state.database import Tx
+from state.outbox import Intent
+
+
+def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> int:
+    """How often the very same fields were written for this intent's entity by its route since a moment."""
+    return int(
+        tx.value(
+            "SELECT count(*) FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k"
+            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f",
+            r=intent.route,
+            k=intent.kind.value,
+            e=intent.entity,
+            since=since,
+            f=json.dumps(fields),
+        )
+    )
+
+
+def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
+    """Whether a create of a route, sent by that moment, is still without an answer."""
+    return bool(
+        tx.value(
+            "SELECT 1 FROM intent i JOIN attempt a ON a.intent = i.id WHERE i.route = :r AND i.kind = :k"
+            " AND (i.state = 'sending' OR (i.state IN ('open', 'held') AND i.doubt_since IS NOT NULL))"
+            " AND a.target IS NULL AND a.started_at <= :until LIMIT 1",
+            r=route,
+            k=kind.value,
+            until=until,
+        )
+    )
