@@ -5,9 +5,8 @@ what is usual within a day. What surprises is held, all of it; whatever else a r
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from mapping.capability import Act, KindSpec, Voice
 from mapping.model import Kind, Status
@@ -83,22 +82,19 @@ class Surprise:
         """How many there are, and how many are usual."""
         before = f", after {self.past.passed} within the last day" if self.past.passed else ""
         busiest = f"the busiest day of four weeks had {self.past.busiest}" if self.past.busiest else "no past"
+        what = kind.one if self.pending == 1 else kind.value
         return (
-            f"{self.pending} {_WORDS[self.sort, self.pending == 1]} of {kind.value}{before}: up to {self.allowed} are usual"
+            f"{self.pending} {_WORDS[self.sort]} {what}{before}: up to {self.allowed} within a day are usual"
             f" ({busiest}, {self.past.known} known at the source)"
         )
 
-    def dump(self) -> dict[str, Any]:
-        """As JSON values, for the store."""
-        return asdict(self)
-
 
 _WORDS = {
-    (Sort.CREATE, False): "new ones", (Sort.CREATE, True): "new one",
-    (Sort.CHANGE, False): "changes", (Sort.CHANGE, True): "change",
-    (Sort.CANCEL, False): "cancellations", (Sort.CANCEL, True): "cancellation",
-    (Sort.NOTIFY, False): "loud writes", (Sort.NOTIFY, True): "loud write",
-}  # fmt: skip
+    Sort.CREATE: "new",
+    Sort.CHANGE: "changed",
+    Sort.CANCEL: "cancelled",
+    Sort.NOTIFY: "loud writes of",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,18 @@ def note(tx: Tx, route: str, why: Mapping[str, Any] | None, *, now: int) -> None
     )
 
 
+def waits_for_human(tx: Tx, connection: str) -> dict[str, int]:
+    """How many intents are parked, and how many are held."""
+    return {
+        state: int(
+            tx.value(
+                "SELECT count(*) FROM intent WHERE connection = :c AND state = :s", c=connection, s=state
+            )
+        )
+        for state in ("parked", "held")
+    }
+
+
 def plan(tx: Tx, route: str) -> str | None:
     """The id of all that is held of a route; None: nothing is."""
     digest, some = hashlib.blake2b(digest_size=4), False

@@ -156,18 +156,6 @@ def next_due(tx: Tx, connection: str) -> int | None:
     )
 
 
-def waits_for_human(tx: Tx, connection: str) -> dict[str, int]:
-    """How many intents are parked, and how many are held."""
-    return {
-        state: int(
-            tx.value(
-                "SELECT count(*) FROM intent WHERE connection = :c AND state = :s", c=connection, s=state
-            )
-        )
-        for state in ("parked", "held")
-    }
-
-
 def in_state(tx: Tx, state: str, connection: str | None = None) -> list[Intent]:
     """All intents in a state, oldest first."""
     only = "" if connection is None else " AND connection = :c"

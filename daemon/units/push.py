@@ -17,7 +17,7 @@ from mapping.model import Kind
 from mapping.record import Record
 from mapping.surprise import sort_of
 from mapping.wish import Settled, Skip, Stuck, Wish
-from state import cursors, journal, ledger, links, outbox, units
+from state import clearance, cursors, journal, ledger, links, outbox, units
 from state.cursors import RouteState
 from state.database import Tx
 from state.outbox import Intent
@@ -49,7 +49,7 @@ async def push(unit: Unit, name: str) -> None:
             return
     await _send(unit, name, decided)
     unit.next_due, waits = await app.db.read(
-        lambda tx: (outbox.next_due(tx, name), outbox.waits_for_human(tx, name))
+        lambda tx: (outbox.next_due(tx, name), clearance.waits_for_human(tx, name))
     )
     app.metrics.waits(name, **waits)
 

@@ -141,7 +141,7 @@ async def test_an_import_that_touches_all_waits_shows_itself_and_goes_once_appro
         assert len(on.there()) == 32, "what is usual goes on"
         plan = await on.plan()
         assert plan["writes"] == {"change": 30}
-        assert "30 changes of bookings: up to 16 are usual" in plan["why"][0]
+        assert "30 changed bookings: up to 16 within a day are usual" in plan["why"][0]
         assert "starts" in plan["cause"][0]
         assert "all 30 changed" in plan["cause"][0]
         assert len(plan["samples"]) == 5
@@ -262,7 +262,7 @@ async def test_a_trickle_is_counted_together(tmp_path):
                 on.pass_time(0.01)
         plan = await on.plan()
         assert plan["writes"] == {"change": 12}, "half of all that is known went"
-        assert "12 changes of bookings, after 12 within the last day" in plan["why"][0]
+        assert "12 changed bookings, after 12 within the last day" in plan["why"][0]
         on.pass_time(2)
         assert (await on.pull())["held"] == 12, "it waits for somebody, not for tomorrow"
 
