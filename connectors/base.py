@@ -119,14 +119,14 @@ class Finding:
     remedy: str = ""
 
     @classmethod
-    def of(cls, error: PlatformError) -> Self:
+    def of(cls, error: PlatformError, about: str = "") -> Self:
         """What went wrong as a line. A token that must wait for its renewal is nothing wrong."""
         if isinstance(error, Unrenewed):
-            return cls(ok=True, what=f"not tried out: {error.sentence}")
+            return cls(ok=True, what=f"{about}not tried out: {error.sentence}")
         remedy = "try again later; check base_url if it stays so."
         return cls(
             ok=False,
-            what=error.sentence,
+            what=f"{about}{error.sentence}",
             remedy=error.remedy if isinstance(error, NeedsHuman) else remedy,
         )
 
@@ -180,7 +180,7 @@ class Connector(ABC, Generic[S]):
         An empty list: it is not there. Raises Refused where nobody can see whether it is.
         """
 
-    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
+    async def fetch(self, kind: Kind, ref: str, lane: Lane = Lane.HOOK) -> Observation | None:
         """One record by its id, None where the platform shows none. Only where the platform declares it."""
         raise NotImplementedError(f"{self.platform.title} shows no single {kind.one}")
 

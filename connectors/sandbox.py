@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -51,6 +52,7 @@ __all__ = [
     "Reply",
     "Request",
     "Sandbox",
+    "change",
     "dump",
     "instant",
     "is_public_https",
@@ -327,6 +329,15 @@ def _log_body(request: Request) -> Any:
     except ValueError:
         return None
     return body and {key: "***" if key in SECRET_FIELDS else value for key, value in body.items()}
+
+
+def change(row: Any, changes: dict[str, Any]) -> None:
+    """Change some fields of a stored row; a field that it does not have raises TypeError."""
+    known = {field.name for field in fields(row)}
+    for key, value in changes.items():
+        if key not in known:
+            raise TypeError(f"no such field: {key}")
+        setattr(row, key, value)
 
 
 @asynccontextmanager

@@ -141,9 +141,18 @@ def _plan(world: World, tx: Tx, each: Held) -> dict[str, Any]:
         "cause": _causes(tx, each, route),
         "sent": _sung(tx, each, route),
         "samples": _samples(world, tx, route) if route else [],
-        "remedy": f"look at all of it: bookferry plan; if it is meant to happen: {_command(plan)}; if it is not: correct it at"
-        f" the source, or give all of it up: bookferry disarm {each.route!r}",
+        "remedy": _remedy(each.route, plan) if route else _GONE,
     }
+
+
+_GONE = "its route is no longer in the configuration: put it back, or give single ones up with bookferry dismiss ID"
+
+
+def _remedy(route: str, plan: str | None) -> str:
+    return (
+        f"look at all of it: bookferry plan; if it is meant to happen: {_command(plan)}; if it is not: correct it at the"
+        f" source, or give all of it up: bookferry disarm {route!r}"
+    )
 
 
 def _causes(tx: Tx, each: Held, route: Route | None) -> list[str]:

@@ -47,7 +47,9 @@ def _next_due(tx: Tx, app: App) -> int | None:
     """When the next thing is due that a pass would wait for."""
     blocked = {row["key"] for row in units.every(tx) if row["problem"]}
     names = [name for name in app.connectors if app.world.routes_into(name) and f"push:{name}" not in blocked]
-    open_to = [moment for name in names if (moment := outbox.next_due(tx, name)) is not None]
+    open_to = [
+        moment for name in names if (moment := outbox.next_due(tx, name, app.world.routes)) is not None
+    ]
     return min(open_to, default=None)
 
 

@@ -257,10 +257,8 @@ class World:
     def step_for(self, tx: Tx, want: Want, held: Record | None, people: tuple[str, ...] | None) -> Step:
         """The write that is missing for a wish if this is the target's record, and these the target's people."""
         target = want.route.target.connection
-        spec, made = (
-            self.spec(target, want.kind),
-            outbox.delivery(tx, want.route.name, want.kind, want.entity),
-        )
+        spec = self.spec(target, want.kind)
+        made = outbox.delivery(tx, want.route.name, want.kind, want.entity)
         return next_step(
             want.wish,
             want.kind,
@@ -371,9 +369,9 @@ def parent_of(tx: Tx, source: Record, connection: str, under: Kind) -> Record | 
     there = [each.ref for each in ledger.all_of_entity(tx, person.entity, connection, Kind.PEOPLE)]
     written = moment(source.fields.get("created_at"))
     begun = [
-        (begins, booking)
-        for booking in ledger.naming_person(tx, connection, there)
-        if booking.status is not Status.CANCELLED and (begins := begins_at(booking.fields)) is not None
+        (begins, visit)
+        for visit in ledger.naming_person(tx, connection, there)
+        if visit.status is not Status.CANCELLED and (begins := begins_at(visit.fields)) is not None
     ]
     fit = [pair for pair in begun if written is None or pair[0] <= written]
     return max(fit, key=lambda pair: pair[0])[1] if fit else None

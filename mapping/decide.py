@@ -69,9 +69,7 @@ def wish(case: Case) -> Wish | Skip:
         return Skip("`when` is not true for it")
     wanted = _wanted_fields(case, fields)
     left = _left(case)
-    only_tags = ended is not None and (
-        _on_cancel(case) is OnCancel.TAG or (case.target.cancel_leaves_open and case.route.on_cancel is None)
-    )
+    only_tags = ended is not None and (_on_cancel(case) is OnCancel.TAG or case.target.cancel_leaves_open)
     if ended:
         wanted = {"tags": list(case.target.cancel_tags.get(ended, (ended.value,)))} if only_tags else {}
     loud, note = _loudness(case, wanted)

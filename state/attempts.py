@@ -10,11 +10,13 @@ from state.outbox import Intent
 
 
 def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> int:
-    """How often the very same fields were written for this intent's entity by its route since a moment."""
+    """How often its route wrote the very same fields for an intent's entity: since a moment, and since a human let it go on."""
     return int(
         tx.value(
             "SELECT count(*) FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k"
-            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f",
+            " AND i.entity = :e AND a.outcome = 'done' AND a.started_at > :since AND a.fields = :f"
+            " AND a.started_at >= coalesce((SELECT max(retried_at) FROM intent WHERE route = :r AND kind = :k"
+            " AND entity = :e), 0)",
             r=intent.route,
             k=intent.kind.value,
             e=intent.entity,

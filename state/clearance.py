@@ -218,7 +218,7 @@ def plan(tx: Tx, route: str) -> str | None:
     ):
         digest.update(json.dumps([route, *row.values()]).encode())
         some = True
-    return digest.hexdigest() if some else None
+    return f"p{digest.hexdigest()}" if some else None
 
 
 def writes(tx: Tx, route: str, limit: int) -> list[Intent]:

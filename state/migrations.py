@@ -168,7 +168,8 @@ CREATE TABLE intent (
     doubt_since INTEGER,            -- a write of unknown outcome was sent then
     problem TEXT,
     created_at INTEGER NOT NULL,
-    ended_at INTEGER
+    ended_at INTEGER,
+    retried_at INTEGER              -- when a human last said that it is to go on
 ) STRICT;
 CREATE UNIQUE INDEX intent_open ON intent (route, kind, entity) WHERE state IN ('open', 'held', 'waiting', 'sending', 'parked');
 CREATE INDEX intent_state ON intent (connection, state, due_at);

@@ -6,7 +6,7 @@ unknown), ``parked`` (waits for a human), ``done``, ``dismissed``.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,8 @@ class Intent:
     problem: str | None
     created_at: int
     ended_at: int | None
+    retried_at: int | None
+    """When a human last said that it is to go on."""
 
 
 def of_row(row: Row) -> Intent:
@@ -65,13 +67,7 @@ def put(
     """Want something. Replaces the open intent of this route and entity; gives its number, None if nothing is new."""
     dumped = json.dumps(wish.dump(), sort_keys=True)
     due = max(now, wish.not_before or now)
-    row = tx.row(
-        "SELECT id, wish, state FROM intent WHERE route = :r AND kind = :k AND entity = :e"
-        f" AND state IN {_UNFINISHED}",
-        r=route,
-        k=kind.value,
-        e=entity,
-    )
+    row = _unfinished(tx, route, kind, entity)
     if row is None:
         return int(
             tx.value(
@@ -128,13 +124,17 @@ def get(tx: Tx, intent: int) -> Intent | None:
 
 def unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Intent | None:
     """The intent of a route and an entity that has not ended."""
-    row = tx.row(
+    row = _unfinished(tx, route, kind, entity)
+    return of_row(row) if row else None
+
+
+def _unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Row | None:
+    return tx.row(
         f"SELECT * FROM intent WHERE route = :r AND kind = :k AND entity = :e AND state IN {_UNFINISHED}",
         r=route,
         k=kind.value,
         e=entity,
     )
-    return of_row(row) if row else None
 
 
 def due(tx: Tx, connection: str, now: int, limit: int) -> list[Intent]:
@@ -149,10 +149,13 @@ def due(tx: Tx, connection: str, now: int, limit: int) -> list[Intent]:
     return [of_row(row) for row in rows]
 
 
-def next_due(tx: Tx, connection: str) -> int | None:
-    """When the next intent becomes due; None when none is open."""
+def next_due(tx: Tx, connection: str, routes: Iterable[str]) -> int | None:
+    """When the next intent of one of these routes becomes due; None when none is open."""
     return tx.value(  # type: ignore[no-any-return]
-        "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'", c=connection
+        "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'"
+        " AND route IN (SELECT value FROM json_each(:routes))",
+        c=connection,
+        routes=json.dumps(list(routes)),
     )
 
 
@@ -313,12 +316,14 @@ def park(tx: Tx, intent: Intent, *, problem: str) -> None:
     )
 
 
-def retry(tx: Tx, intent: int, *, now: int) -> bool:
-    """Try a parked intent again."""
+def retry(tx: Tx, intent: int, *, now: int, decided: bool = False) -> bool:
+    """Try a parked intent again. ``decided``: a human says so, and what was written before counts no more."""
     return bool(
         tx.run(
-            "UPDATE intent SET state = 'open', failures = 0, due_at = :now WHERE id = :id AND state = 'parked'",
+            "UPDATE intent SET state = 'open', failures = 0, due_at = :now,"
+            " retried_at = CASE WHEN :decided THEN :now ELSE retried_at END WHERE id = :id AND state = 'parked'",
             now=now,
+            decided=decided,
             id=intent,
         )
     )

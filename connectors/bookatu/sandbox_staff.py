@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.bookatu.sandbox_store import Appointment, Business, Customer, Endpoint, Service, Staff
-from connectors.sandbox import Refusal, Sandbox, instant, is_public_https, people
+from connectors.sandbox import Refusal, Sandbox, change, instant, is_public_https, people
 
 LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 LOCALES = {"NZ": "en-NZ", "AU": "en-AU", "GB": "en-GB", "US": "en-US"}
@@ -179,7 +179,7 @@ class StaffRoom(Sandbox):
 
     def edit_service(self, service_id: str, *, slug: str | None = None, **changes: Any) -> None:
         """Change a service. Appointments keep the name, price and duration they were booked with."""
-        _change(self.business(slug).services[service_id], changes)
+        change(self.business(slug).services[service_id], changes)
 
     def add_staff(
         self, name: str, *, title: str | None = None, bio: str | None = None, slug: str | None = None
@@ -203,7 +203,7 @@ class StaffRoom(Sandbox):
         """Change a customer's name, email or phone."""
         business = self.business(slug)
         customer = business.remove_customer(customer_id)
-        _change(customer, changes)
+        change(customer, changes)
         business.add_customer(customer)
 
     def delete_customer(self, customer_id: str, *, slug: str | None = None) -> None:
@@ -315,7 +315,7 @@ class StaffRoom(Sandbox):
         business = self.business(slug)
         appointment = business.appointments[appointment_id]
         business.take_out(appointment)
-        _change(appointment, changes)
+        change(appointment, changes)
         business.put(appointment)
         if event:
             self.fire(business, appointment, event)
@@ -386,14 +386,6 @@ class StaffRoom(Sandbox):
                 status=status,
                 event=False,
             )
-
-
-def _change(row: Any, changes: dict[str, Any]) -> None:
-    known = {field.name for field in fields(row)}
-    for key, value in changes.items():
-        if key not in known:
-            raise TypeError(f"no such field: {key}")
-        setattr(row, key, value)
 
 
 def _row(row: Any) -> dict[str, Any]:

@@ -109,18 +109,18 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
     async def find(self, write: Write) -> list[Observation]:
         if write.ref is None:
             return await self._marked(write.mark)
-        found = await self.fetch(write.kind, write.ref)
+        found = await self.fetch(write.kind, write.ref, Lane.PUSH)
         return [found] if found else []
 
-    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
+    async def fetch(self, kind: Kind, ref: str, lane: Lane = Lane.HOOK) -> Observation | None:
         if kind is Kind.REVIEWS:
             # No call that shows one review is documented, so the list is looked through.
-            async with aclosing(self._all(kind, Lane.HOOK)) as rows:
+            async with aclosing(self._all(kind, lane)) as rows:
                 async for seen in rows:
                     if seen.ref == ref:
                         return seen
             return None
-        answer = await self._http.read(path=_path(self.settings.paths.booking, ref), lane=Lane.HOOK)
+        answer = await self._http.read(path=_path(self.settings.paths.booking, ref), lane=lane)
         if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
             return None
         self._check(answer, "bookings:read", "paths.booking")

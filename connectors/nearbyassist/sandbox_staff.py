@@ -20,7 +20,7 @@ from connectors.nearbyassist.sandbox_store import (
     Service,
     ends,
 )
-from connectors.sandbox import Delivery, Refusal, Sandbox, dump, instant, is_public_https, iso, people
+from connectors.sandbox import Delivery, Refusal, Sandbox, change, dump, instant, is_public_https, iso, people
 
 
 class StaffRoom(Sandbox):
@@ -148,7 +148,7 @@ class StaffRoom(Sandbox):
 
     def edit_customer(self, customer_id: str, **changes: Any) -> None:
         """Change a customer; there is no event for this."""
-        _change(self.business.customers[customer_id], changes)
+        change(self.business.customers[customer_id], changes)
 
     # Bookings. "booking.created: A new booking is confirmed", "booking.updated: Booking status or time changed".
 
@@ -233,7 +233,7 @@ class StaffRoom(Sandbox):
     def alter(self, booking_id: str, event: str | None, /, **changes: Any) -> Booking:
         """Change a booking and fire an event."""
         booking = self.business.bookings[booking_id]
-        _change(booking, {**changes, "updated_at": self.now()})
+        change(booking, {**changes, "updated_at": self.now()})
         if event:
             self.fire_booking(event, booking)
         return booking
@@ -253,7 +253,7 @@ class StaffRoom(Sandbox):
 
     def edit_review(self, review_id: str, **changes: Any) -> None:
         """Let its author change a review; there is no event for this."""
-        _change(self.business.reviews[review_id], changes)
+        change(self.business.reviews[review_id], changes)
 
     def delete_review(self, review_id: str) -> None:
         """Let a review disappear; there is no event for this."""
@@ -362,14 +362,6 @@ class StaffRoom(Sandbox):
                 author_email=person.email,
                 event=False,
             )
-
-
-def _change(row: Any, changes: dict[str, Any]) -> None:
-    known = {each.name for each in fields(row)}
-    for key, value in changes.items():
-        if key not in known:
-            raise TypeError(f"no such field: {key}")
-        setattr(row, key, value)
 
 
 def _row(row: Any) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class NiceJob(Connector[NiceJobSettings]):
         if write.kind is Kind.ENROLMENTS:
             raise Refused(_UNSEEN)
         if write.ref:
-            found = await self.fetch(write.kind, write.ref)
+            found = await self.fetch(write.kind, write.ref, Lane.PUSH)
             return [found] if found else []
         if write.kind is Kind.PEOPLE:
             lists = [{"email": write.fields["email"]}] if write.fields.get("email") else [{}]
@@ -143,10 +143,10 @@ class NiceJob(Connector[NiceJobSettings]):
             return seen
         return [found for found in seen if write.mark in marks_in(found.fields.fields())]
 
-    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
+    async def fetch(self, kind: Kind, ref: str, lane: Lane = Lane.HOOK) -> Observation | None:
         if not PLATFORM.kinds[kind].fetched:
-            return await super().fetch(kind, ref)
-        answer = await self._http.read(path=f"{words.PATHS[kind]}/{segment(ref)}", lane=Lane.HOOK)
+            return await super().fetch(kind, ref, lane)
+        answer = await self._http.read(path=f"{words.PATHS[kind]}/{segment(ref)}", lane=lane)
         row = _data(answer)
         return None if row is None else self._observed(kind, row, answer, Via.FETCH)
 

@@ -8,7 +8,7 @@ from connectors.answer import Answer
 from connectors.base import Finding, Surroundings
 from connectors.budget import Lane
 from connectors.call import segment
-from connectors.errors import NeedsHuman, PlatformError
+from connectors.errors import PlatformError
 from connectors.http import Client
 from connectors.nicejob.hooks import SUBSCRIPTIONS
 from connectors.nicejob.settings import NiceJobSettings
@@ -94,8 +94,7 @@ class Webhooks:
         try:
             hooks = await self.registered()
         except PlatformError as error:
-            remedy = error.remedy if isinstance(error, NeedsHuman) else "try again later."
-            return [Finding(ok=False, what=f"webhooks: {error.sentence}", remedy=remedy)]
+            return [Finding.of(error, "webhooks: ")]
         off = [hook for hook in hooks if not hook.enabled]
         return [Finding(ok=True, what=f"webhooks: {len(hooks)} registered")] + [
             Finding(

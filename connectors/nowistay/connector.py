@@ -122,25 +122,25 @@ class Nowistay(Connector[NowistaySettings]):
 
     async def find(self, write: Write) -> list[Observation]:
         if write.ref or write.kind is Kind.PARAMETERS:
-            found = await self.fetch(write.kind, write.ref or _parameter_ref(write))
+            found = await self.fetch(write.kind, write.ref or _parameter_ref(write), Lane.PUSH)
             return [found] if found else []
         if write.kind is not Kind.MISSIONS:
             return []
         wanted = write.fields
         return [
             seen
-            async for seen in self._every_mission()
+            async for seen in self._every_mission(Lane.PUSH)
             if all(_same_text(seen, wanted, name) for name in ("place", "booking", "type"))
             and moment(seen.fields.fields().get("starts")) == moment(wanted.get("starts"))
         ]
 
-    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
-        await self._refresh_places(Lane.HOOK)
+    async def fetch(self, kind: Kind, ref: str, lane: Lane = Lane.HOOK) -> Observation | None:
+        await self._refresh_places(lane)
         if kind is Kind.PARAMETERS:
-            return await self._fetch_parameter(ref)
+            return await self._fetch_parameter(ref, lane)
         if kind is Kind.MISSIONS:  # no call that shows a single one is documented
-            return next(iter([seen async for seen in self._every_mission() if seen.ref == ref]), None)
-        answer = await self._http.read(f"{self._paths['bookings']}/{segment(ref)}", lane=Lane.HOOK)
+            return next(iter([seen async for seen in self._every_mission(lane) if seen.ref == ref]), None)
+        answer = await self._http.read(f"{self._paths['bookings']}/{segment(ref)}", lane=lane)
         if answer.status == 404:  # noqa: PLR2004 - "Resource not found, or you do not have access to it"
             return None
         row = whole(check(answer, self.name))
@@ -221,11 +221,8 @@ class Nowistay(Connector[NowistaySettings]):
         asked = {"limit": paging.LIMIT, "offset": here.ask or None, **filters}
         answer = await self._http.read(self._paths[words.COLLECTION[kind]], params=asked, lane=lane)
         if "status" in filters and answer.status in {400, 422}:
-            return (
-                answer,
-                [],
-                0,
-            )  # the word for cancelled is assumed: that it is none costs nobody the other bookings
+            # The word for cancelled is assumed: that it is none costs nobody the other bookings.
+            return answer, [], 0
         rows, total = listed(self._checked_list(answer, words.COLLECTION[kind]))
         return answer, rows, total
 
@@ -268,12 +265,12 @@ class Nowistay(Connector[NowistaySettings]):
         except UNREADABLE:
             answer.unusable(f"a {kind.one} that cannot be understood")
 
-    async def _every_mission(self) -> AsyncIterator[Observation]:
+    async def _every_mission(self, lane: Lane) -> AsyncIterator[Observation]:
         here: Position | None = Position()
         for _ in range(_FEW_PAGES):
             if here is None:
                 return
-            answer, rows, total = await self._page(Kind.MISSIONS, here, {}, Lane.PUSH)
+            answer, rows, total = await self._page(Kind.MISSIONS, here, {}, lane)
             for seen in self._listing(
                 Kind.MISSIONS, paging.fresh(here, rows), answer, Via.FETCH
             ).understood()[0]:
@@ -316,7 +313,7 @@ class Nowistay(Connector[NowistaySettings]):
         """Only direct bookings "can be edited … the OTA owns" all others. Raises Refused."""
         channel = held.get("channel")
         if channel is None:
-            seen = await self.fetch(Kind.BOOKINGS, ref)
+            seen = await self.fetch(Kind.BOOKINGS, ref, Lane.PUSH)
             if seen is None:
                 raise Refused(f"booking {ref} does not exist there (any more), or we have no access to it")
             channel = seen.fields.fields().get("channel")
@@ -340,9 +337,9 @@ class Nowistay(Connector[NowistaySettings]):
         seen = await self._patch(owner, {"customParameters": {key: value}, "silent": not write.loud})
         return _parameter(seen, key, value)
 
-    async def _fetch_parameter(self, ref: str) -> Observation | None:
+    async def _fetch_parameter(self, ref: str, lane: Lane) -> Observation | None:
         owner, key = words.parameter_ref(ref)
-        seen = await self.fetch(Kind.BOOKINGS, owner)
+        seen = await self.fetch(Kind.BOOKINGS, owner, lane)
         values = seen.fields.fields().get("parameters") if seen else None
         return _parameter(seen, key, values[key]) if seen and values and key in values else None
 

@@ -96,8 +96,7 @@ class Webhooks:
         try:
             hooks = await self.registered()
         except PlatformError as error:
-            remedy = error.remedy if isinstance(error, NeedsHuman) else "try again later."
-            return [Finding(ok=False, what=f"webhooks: {error.sentence}", remedy=remedy)]
+            return [Finding.of(error, "webhooks: ")]
         off = [hook for hook in hooks if not hook.enabled]
         return [Finding(ok=True, what=f"webhooks: {len(hooks)} registered")] + [
             Finding(

@@ -1,6 +1,8 @@
 """arm, disarm, approve, retry, dismiss, link, unlink: what a person decides. Each is one small transaction, beside a daemon too."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +21,10 @@ from daemon.commands.common import (
 from daemon.settings import Place
 from mapping.config import Route
 from mapping.problem import instead
+from mapping.record import Record
+
+if TYPE_CHECKING:
+    from state.database import Tx
 
 Number = Annotated[str, typer.Argument(metavar="ID", help="As `bookferry parked` shows it.")]
 Ref = Annotated[str, typer.Argument(metavar="ID")]
@@ -146,7 +152,9 @@ def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None
     with writing(here.db) as tx:
         now = now_ms()
         done = (
-            inbox.set_parked(tx, value, "new", now=now) if sort == "w" else outbox.retry(tx, value, now=now)
+            inbox.set_parked(tx, value, "new", now=now)
+            if sort == "w"
+            else outbox.retry(tx, value, now=now, decided=True)
         )
     if not done:
         raise Stop(f"nothing with the number {number} is parked. `bookferry parked` shows what is.")
@@ -184,6 +192,23 @@ def _number(here: Place, text: str) -> tuple[str, int]:
     return sort, int(digits)
 
 
+@contextmanager
+def _both(here: Place, kind: str, *named: tuple[str, str]) -> Iterator[tuple["Tx", Record, Record]]:
+    """A transaction, and the two records of this kind that are named by connection and id."""
+    from daemon.explain import NotFound, find
+    from state.database import writing
+
+    with look(here.db):
+        pass  # a missing database is not made by this
+    world = here.world()
+    with writing(here.db) as tx:
+        try:
+            one, other = (find(world, tx, connection, kind, ref) for connection, ref in named)
+        except NotFound as error:
+            raise Stop(str(error)) from None
+        yield tx, one, other
+
+
 def link(
     ctx: typer.Context,
     connection: str,
@@ -194,26 +219,13 @@ def link(
     config: ConfigFile = None,
 ) -> None:
     """Say that two records stand for the same person, booking or review. `unlink` takes it back."""
-    from daemon.explain import NotFound, find
     from state import links
-    from state.database import writing
 
     here = place(ctx, config)
-    world = here.world()
-    try:
-        with look(here.db) as tx:
-            find(world, tx, connection, kind, ref)
-            find(world, tx, other_connection, kind, other_ref)
-        with writing(here.db) as tx:
-            one, other = (
-                find(world, tx, connection, kind, ref),
-                find(world, tx, other_connection, kind, other_ref),
-            )
-            if one.connection == other.connection:
-                raise Stop("both are on the same connection: a link joins records of two connections.")
-            links.join(tx, one, other, "explicit", now=now_ms())
-    except NotFound as error:
-        raise Stop(str(error)) from None
+    with _both(here, kind, (connection, ref), (other_connection, other_ref)) as (tx, one, other):
+        if one.connection == other.connection:
+            raise Stop("both are on the same connection: a link joins records of two connections.")
+        links.join(tx, one, other, "explicit", now=now_ms())
     same = one.entity == other.entity
     say(
         "They were linked already."
@@ -232,24 +244,12 @@ def unlink(
     config: ConfigFile = None,
 ) -> None:
     """Part two linked records. They are not matched by themselves again; `link` joins them anew."""
-    from daemon.explain import NotFound, find
     from state import links
-    from state.database import writing
 
     here = place(ctx, config)
-    world = here.world()
-    try:
-        with look(here.db) as tx:
-            find(world, tx, connection, kind, ref)
-        with writing(here.db) as tx:
-            one, other = (
-                find(world, tx, connection, kind, ref),
-                find(world, tx, other_connection, kind, other_ref),
-            )
-            if one.entity != other.entity:
-                raise Stop("they are not linked.")
-            apart = other if other.entity != other.id else one
-            links.undo(tx, apart, now=now_ms())
-    except NotFound as error:
-        raise Stop(str(error)) from None
+    with _both(here, kind, (connection, ref), (other_connection, other_ref)) as (tx, one, other):
+        if one.entity != other.entity:
+            raise Stop("they are not linked.")
+        apart = other if other.entity != other.id else one
+        links.undo(tx, apart, now=now_ms())
     say("Parted. They are not matched by themselves again.")

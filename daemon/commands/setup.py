@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
 
@@ -110,13 +111,19 @@ def check(
             say(f"{'ok ' if row['ok'] else '!! '} {row['connection']}: {row['what']}")
             if row["remedy"]:
                 say(f"    what to do: {row['remedy']}")
-        counted = f"{len(here.config.connections)} connections, {len(here.config.routes)} routes"
+        counted = (
+            f"{_counted(here.config.connections, 'connection')}, {_counted(here.config.routes, 'route')}"
+        )
         well = all(row["ok"] for row in findings)
         say(
             f"{here.file}: {counted}, {'nothing is wrong with it' if well else 'valid; see above (!!) for what to mend'}."
         )
     if not all(row["ok"] for row in findings):
         raise typer.Exit(Exit.NEEDS_HUMAN)
+
+
+def _counted(things: Sized, one: str) -> str:
+    return f"{len(things)} {one}{'' if len(things) == 1 else 's'}"
 
 
 def schema() -> None:

@@ -165,8 +165,10 @@ class Carrier:
     def _begin(self, tx: Tx, intent: Intent, write: Write) -> _Look | _Send | None:
         outbox.settle_doubt(tx, intent)
         now = self.app.ms()
+        # Where nothing is written, as when a booking is cancelled to make room, nobody undoes it.
         if (
             write.ref is not None
+            and write.fields
             and attempts.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
         ):
             outbox.park(tx, intent, problem=self._ping_pong(tx, intent, write))
@@ -176,10 +178,15 @@ class Carrier:
     def _ping_pong(self, tx: Tx, intent: Intent, write: Write) -> str:
         target = ledger.find(tx, intent.connection, intent.kind, write.ref or "")
         other = journal.last_writer(tx, target.id) if target else None
-        who = f"route {other!r}" if other and other != intent.route else f"somebody at {intent.connection}"
+        who = f"route {other!r}" if other else f"somebody at {intent.connection}"
+        story = f"route {intent.route!r} and {who} undo each other's {', '.join(write.fields)}"
+        if other == intent.route:
+            story = f"the source of route {other!r} changes {', '.join(write.fields)} back and forth"
+        paired = self.app.world.back(self.app.world.routes[intent.route]) is not None
+        remedy = "name an owner with `owns` in the YAML" if paired else "end that there"
         return (
-            f"route {intent.route!r} and {who} undo each other's {', '.join(write.fields)}: {_PING_PONG} times the same"
-            " within a day. Nothing more is written to this record until you decide: `owns` in the YAML names an owner"
+            f"{story}: {_PING_PONG} times the same within a day. It is not written again until you decide: {remedy}, then"
+            f" `bookferry retry {intent.id}`; `bookferry dismiss {intent.id}` leaves it as it is"
         )
 
     def _wait(self, tx: Tx, want: Want, step: Waits) -> _Look | _Send | None:

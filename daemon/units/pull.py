@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from connectors.budget import Lane
 from connectors.errors import BadAnswer, NeedsHuman, PlatformError, Refused
 from daemon.units import Unit
 from mapping.model import Booking, Kind, Status, iso
@@ -124,7 +125,7 @@ async def _completed(unit: Unit, name: str, kind: Kind, page: Page) -> Page:
     async def look(row: Row) -> None:
         async with gate:
             try:
-                seen = await connector.fetch(kind, row.ref)
+                seen = await connector.fetch(kind, row.ref, Lane.POLL)
             except Refused:
                 return  # the list's view is what there is
         if seen is not None:

@@ -49,7 +49,7 @@ async def push(unit: Unit, name: str) -> None:
             return
     await _send(unit, name, decided)
     unit.next_due, waits = await app.db.read(
-        lambda tx: (outbox.next_due(tx, name), clearance.waits_for_human(tx, name))
+        lambda tx: (outbox.next_due(tx, name, app.world.routes), clearance.waits_for_human(tx, name))
     )
     app.metrics.waits(name, **waits)
 

@@ -10,8 +10,9 @@ from daemon import demo, demo_stage
 from mapping.model import Kind
 from mapping.record import Rejected
 from mapping.schema import json_schema
-from state import ledger, rejected, tokens
-from state.database import writing
+from mapping.wish import Wish
+from state import ledger, outbox, rejected, tokens
+from state.database import reading, writing
 
 
 def test_platforms_are_those_of_the_registry():
@@ -78,13 +79,23 @@ def test_arm_wants_a_route_that_exists_and_lists_that_were_read(tmp_path):
 def test_parked_retry_and_dismiss(tmp_path):
     path = fill(tmp_path)
     with writing(path) as tx:
+        ledger.observe(tx, "salon", Kind.BOOKINGS, [booking()], now=1)
+        source = ledger.find(tx, "salon", Kind.BOOKINGS, "apt_1")
+        number = outbox.put(
+            tx, route="visits", connection="reviews", kind=Kind.BOOKINGS, entity=source.entity, source=source.id,
+            wish=Wish({}, "m", "why"), now=1,
+        )  # fmt: skip
+        outbox.park(tx, outbox.get(tx, number), problem="refused")
         hook(tx, "parked")
         rejected.reject(tx, "salon", [Rejected(Kind.BOOKINGS, "apt_9", "no start", b"{}")], now=1)
     done = run(tmp_path, "parked", "--json")
     assert done.returncode == 3
-    assert [row["id"] for row in told(done)] == ["w1", "r1"]
+    assert {row["id"] for row in told(done)} == {"1", "w1", "r1"}
     assert run(tmp_path, "status").returncode == 3
     assert run(tmp_path, "retry", "w1").returncode == 0
+    assert run(tmp_path, "retry", "1").returncode == 0
+    with reading(path) as tx:
+        assert outbox.get(tx, number).retried_at, "a human said so"
     assert run(tmp_path, "dismiss", "r1").returncode == 0
     assert run(tmp_path, "parked").returncode == 0
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from connectors.base import Surroundings
-from connectors.budget import Budget
+from connectors.budget import Budget, Lane
 from connectors.sandbox import serve
 
 NOW = "2026-06-01T03:12:00Z"  # Monday, 15:12 in Auckland
@@ -29,12 +29,24 @@ class MemoryTokens:
         return self._locks.setdefault(name, asyncio.Lock())
 
 
+class Watched(Budget):
+    """A budget that notes in which lane each request goes."""
+
+    def __init__(self, *limits, **how):
+        super().__init__(*limits, **how)
+        self.lanes = []
+
+    async def take(self, *scopes, lane=Lane.POLL, **how):
+        self.lanes.append(lane)
+        await super().take(*scopes, lane=lane, **how)
+
+
 def surroundings(box, *, time_limit=60.0, tokens=None, rates=None):
     async def sleep(seconds):
         box.advance(seconds)
 
     return Surroundings(
-        Budget(
+        Watched(
             {"all": [(1_000_000, 60)], **{scope: [pair] for scope, pair in (rates or {}).items()}},
             now=box.clock.time,
             sleep=sleep,

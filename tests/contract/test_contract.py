@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.budget import Lane
 from connectors.errors import (
     BadAnswer,
     Conflict,
@@ -181,6 +182,23 @@ async def test_a_passing_failure_of_a_list_is_repeated(name, kind):
     async with case.open() as connector:
         case.box.fault("error", "GET", case.path(kind), times=2, status=503)
         assert {seen.ref for seen in await everything(connector, kind)} == wanted
+
+
+def fetched(name):
+    connector = CONNECTORS[name]
+    return [(kind,) for kind in connector.streams if connector.platform.kinds[kind].fetched]
+
+
+@pytest.mark.parametrize(("name", "kind"), over(fetched))
+async def test_a_single_record_is_asked_for_in_the_lane_of_whoever_asks(name, kind):
+    case = Case(name)
+    ref = min(case.its.seed(case.box, kind, 3))
+    async with case.open() as connector:
+        await connector.account()
+        for how, lane in (((), Lane.HOOK), ((Lane.POLL,), Lane.POLL)):
+            connector.around.budget.lanes.clear()
+            assert (await connector.fetch(kind, ref, *how)).ref == ref
+            assert set(connector.around.budget.lanes) == {lane}
 
 
 # 2. Absent is not null.

@@ -7,7 +7,7 @@ from seen import put as put_record
 from mapping.capability import Act
 from mapping.model import Kind
 from mapping.wish import Wish, Write
-from state import clearance, outbox, overview
+from state import attempts, clearance, outbox, overview
 
 P, B = Kind.PEOPLE, Kind.BOOKINGS
 GEL, CUT = Wish({"title": "Gel"}, "m", "why"), Wish({"title": "Cut"}, "m", "why", people=("c1",))
@@ -66,7 +66,10 @@ class TestWanting:
         assert [intent.kind for intent in outbox.due(tx, "reviews", 10, 10)] == [P, B]
         assert len(outbox.due(tx, "reviews", 99, 2)) == 2
         assert outbox.due(tx, "other", 99, 2) == []
-        assert (outbox.next_due(tx, "reviews"), outbox.next_due(tx, "other")) == (5, None)
+        assert (
+            outbox.next_due(tx, "reviews", ["r", "later"]),
+            outbox.next_due(tx, "other", ["r", "later"]),
+        ) == (5, None)
 
     def test_want_nothing_any_more(self, tx, entity):
         want(tx, entity)
@@ -169,6 +172,27 @@ class TestParked:
         assert outbox.dismiss(tx, 1, now=21)
         assert (the(tx).state, the(tx).ended_at) == ("dismissed", 21)
         assert overview.intents(tx) == [{"route": "r", "connection": "reviews", "state": "dismissed", "n": 1}]
+
+    def test_what_a_human_lets_go_on_is_counted_anew(self, tx, entity):
+        def written(now):
+            want(tx, entity, replace(GEL, why=f"{now}"), now=now)
+            pending = outbox.unfinished(tx, "r", B, entity)
+            outbox.end_attempt(tx, outbox.begin(tx, pending, WRITE, now=now), outcome="done", now=now)
+            outbox.done(tx, pending, now=now)
+            return repeats(pending)
+
+        def repeats(intent, fields=WRITE.fields, since=0):
+            return attempts.repeats(tx, intent, fields, since)
+
+        assert [written(now) for now in (11, 12, 13)] == [1, 2, 3]
+        assert (repeats(the(tx), {"title": "Cut"}), repeats(the(tx), since=12)) == (0, 1)
+        parked = want(tx, entity, now=14)
+        for now, decided, counted in ((20, False, 3), (21, True, 0)):
+            outbox.park(tx, the(tx, parked), problem="again and again")
+            assert outbox.retry(tx, parked, now=now, decided=decided)
+            assert repeats(the(tx, parked)) == counted
+        outbox.done(tx, the(tx, parked), now=22)
+        assert [written(now) for now in (23, 24)] == [1, 2], "the next intent knows of it too"
 
     def test_the_wish_comes_back_as_it_was(self, tx, entity):
         loud = replace(CUT, loud=True, person={"email": "a@x.nz"})

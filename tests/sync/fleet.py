@@ -76,6 +76,12 @@ class Fleet:
     async def parked(self):
         return await self.app.db.read(lambda tx: outbox.in_state(tx, "parked"))
 
+    async def let_go_on(self, intent):
+        """What ``bookferry retry`` does."""
+        assert await self.app.db.transaction(
+            lambda tx: outbox.retry(tx, intent.id, now=self.app.ms(), decided=True)
+        )
+
     async def record(self, platform, ref, kind=Kind.BOOKINGS):
         return await self.app.db.read(lambda tx: ledger.find(tx, platform, kind, ref))
 

@@ -5,6 +5,7 @@ import os
 import socket
 from contextlib import asynccontextmanager
 
+from connectors.budget import Lane
 from connectors.nicejob.sandbox import NiceJobSandbox
 from connectors.nowistay.sandbox import NowistaySandbox
 from connectors.sandbox import serve
@@ -44,6 +45,20 @@ class Quay:
     async def person(self, app, ref):
         record = await app.db.read(lambda tx: ledger.find(tx, "villa", Kind.PEOPLE, f"booking:{ref}"))
         return dict(record.fields) if record else None
+
+
+class Watched:
+    """A connector, and the lanes in which details were asked for."""
+
+    def __init__(self, connector):
+        self._connector, self.lanes = connector, []
+
+    def __getattr__(self, name):
+        return getattr(self._connector, name)
+
+    async def fetch(self, kind, ref, lane=Lane.HOOK):
+        self.lanes.append(lane)
+        return await self._connector.fetch(kind, ref, lane)
 
 
 @asynccontextmanager
@@ -162,10 +177,12 @@ async def test_a_list_without_contact_data_is_completed_by_the_details_of_what_i
         port.villa.add_booking(
             guestName="Gone", guestEmail="g@example.com", arrival="2020-01-01", departure="2020-01-03"
         )
+        watched = app.connectors["villa"] = Watched(app.connectors["villa"])
         await sync(app)
         assert (await port.person(app, ref))["email"] == "z@example.com"
         details = [call.path for call in port.villa.calls("GET", r"/v1/bookings/\d+$")]
         assert details == [f"/public/v1/bookings/{ref}"]
+        assert watched.lanes == [Lane.POLL], "it gets in the way of no webhook and no write"
         port.villa.clear_requests()
         port.villa.advance(60)
         again = await sync(app)

@@ -201,12 +201,47 @@ async def test_two_who_undo_each_other_are_stopped_and_nobody_else_is(tmp_path):
             await port.cycle()
         assert turn == 3, "three times the same, and no more"
         (parked,) = await port.parked()
-        assert f"'to {other}'" in parked.problem
-        assert f"somebody at {other}" in parked.problem
+        assert f"'to {other}' and somebody at {other} undo each other's amount" in parked.problem
+        assert "`owns`" in parked.problem
+        assert f"`bookferry retry {parked.id}`" in parked.problem
         assert amounts(port, (other, there), (other, beside)) == [50, 200 + turn]
         port[one].price(second, 300)
         await port.cycle()
         assert amounts(port, (other, beside)) == [300]
+        await port.let_go_on(parked)
+        await port.cycle()
+        assert amounts(port, (other, there)) == [100]
+        port[other].price(there, 51)
+        await port.cycle()
+        port[one].price(ref, 100)
+        await port.cycle()
+        assert await port.parked() == []
+        assert amounts(port, (other, there)) == [100]
+
+
+async def test_a_source_that_changes_back_and_forth_is_not_blamed_on_the_target(tmp_path):
+    one, other = "nearbyassist", "nicejob"
+    routes = both_ways(one, other).splitlines(keepends=True)[0]
+    async with fleet(tmp_path, routes, one, other) as port:
+        ref = port[one].book(5)
+        await port.cycle()
+        for turn in range(7):
+            port[one].price(ref, 90 + turn % 2)
+            await port.cycle()
+        (parked,) = await port.parked()
+        assert "the source of route" in parked.problem
+        assert "`owns`" not in parked.problem
+
+
+async def test_what_moves_often_is_made_anew_each_time(tmp_path):
+    one, other = "nearbyassist", "bookatu"
+    async with in_step(tmp_path, one, other) as (port, ref, _):
+        for day in (3, 4, 5, 6, 7):
+            port[one].move(ref, day)
+            done = await port.cycle()
+            assert done["parked"] == 0, await port.parked()
+            there = await twin(port, one, ref, other)
+            assert port[other].starts(there) == port[one].starts(ref)
 
 
 # Our own write comes back before its answer does.

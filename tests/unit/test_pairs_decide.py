@@ -40,8 +40,9 @@ class TestEndings:
         ended = wanted(a_case(ALLOW, target="other.bookings", status="cancelled", delivered=True))
         assert (ended.ended, ended.only_tags, ended.fields) == (Status.CANCELLED, False, {})
 
-    def test_a_target_without_a_cancelled_state_gets_tags(self):
-        ended = wanted(a_case(status="cancelled", delivered=True))
+    @pytest.mark.parametrize("said", ["", "on_cancel: cancel"])
+    def test_a_target_without_a_cancelled_state_gets_tags(self, said):
+        ended = wanted(a_case(said, status="cancelled", delivered=True))
         made = step(ended, HELD)
         assert isinstance(made, Write)
         assert (made.act, made.fields) == (Act.CANCEL, {"tags": ["cancelled", NOREVIEW]})

@@ -66,13 +66,13 @@ class Deskbook(Connector[DeskbookSettings]):
 
     async def find(self, write: Write) -> list[Observation]:
         if write.ref:
-            found = await self.fetch(write.kind, write.ref)
+            found = await self.fetch(write.kind, write.ref, Lane.PUSH)
             return [found] if found else []
         page = await self.pull(write.kind, None, Lane.PUSH)
         return [seen for seen in page.observations if write.mark in marks_in(seen.fields.fields())]
 
-    async def fetch(self, kind: Kind, ref: str) -> Observation | None:
-        answer = await self._http.read(f"/bookings/{segment(ref)}", lane=Lane.HOOK)
+    async def fetch(self, kind: Kind, ref: str, lane: Lane = Lane.HOOK) -> Observation | None:
+        answer = await self._http.read(f"/bookings/{segment(ref)}", lane=lane)
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         return self._seen(_object(answer), answer, Via.FETCH)
