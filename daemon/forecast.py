@@ -77,7 +77,9 @@ def plan(world: World, tx: Tx, now: int) -> Plan:
     lines = [line for intent in intents if (line := _line(world, tx, intent, people, now, top))]
     for each in plans(world, tx):
         causes = "".join(f". {cause}" for cause in each["cause"])
-        notes.append(f"route {each['route']!r} waits: {'; '.join(each['why'])}{causes}. {each['remedy']}")
+        notes.append(
+            f"route {each['route']!r} waits: {'; '.join(each['why'])}{causes}. To let it through: {each['command']}"
+        )
     return Plan(lines, notes)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from daemon.foresee import differences, foresee, title
 from daemon.world import Want, World
 from mapping.config import Notify, Route
-from mapping.surprise import DAY_MS, Canary, Past, Sort, Verdict, least, likely, sieve
+from mapping.surprise import DAY_MS, Canary, Limits, Past, Sort, Verdict, least, likely, sieve
 from mapping.wish import Write
 from state import clearance, cursors, ledger
 from state.clearance import Held
@@ -36,11 +36,13 @@ class Alarm:
 def review(tx: Tx, now: int, world: World, route: Route) -> Alarm | None:
     """Let through what is due of a route, or hold it. Gives what has to be told, once."""
     connection, before = route.target.connection, clearance.get(tx, route.name)
-    pending = clearance.pending(tx, connection, route.name, now)
-    if not pending and before is None:
-        clearance.people(tx, connection, route.name, holding=False, problem=_WAITS, now=now)
-        return None
-    state, limits = _read(tx, now, route), world.config.limits(route)
+    limits = world.config.limits(route)
+    stands = clearance.standing(tx, connection, route.name, now)
+    if not stands["fresh"] and (
+        before is None or before.why["stands"] == [stands["held"], _rules(route, limits)]
+    ):
+        return None  # nothing is to be judged, or nothing anew
+    state, pending = _read(tx, now, route), clearance.pending(tx, connection, route.name, now)
     verdict = sieve(
         pending,
         lambda sort, count: _past(tx, now, world, route, sort, count),
@@ -54,11 +56,19 @@ def review(tx: Tx, now: int, world: World, route: Route) -> Alarm | None:
     if verdict.sung:
         cursors.sing(tx, route.name, verdict.sung)
     clearance.people(tx, connection, route.name, holding=bool(verdict.hold), problem=_WAITS, now=now)
-    clearance.note(tx, route.name, _why(route, verdict) if verdict.hold else None, now=now)
+    if before is not None or verdict.hold:
+        held = clearance.standing(tx, connection, route.name, now)["held"]
+        why = _why(route, verdict) | {"stands": [held, _rules(route, limits)]}
+        clearance.note(tx, route.name, why if verdict.hold else None, now=now)
     if before is not None or not verdict.hold:
         return None
     said = "; ".join(_sentences(route, verdict))
     return Alarm(route.name, len(verdict.hold), said, _command(clearance.plan(tx, route.name)))
+
+
+def _rules(route: Route, limits: Limits) -> str:
+    """What the configuration says of how much may happen."""
+    return f"{limits} {route.canaries}"
 
 
 def _read(tx: Tx, now: int, route: Route) -> RouteState:
@@ -141,18 +151,13 @@ def _plan(world: World, tx: Tx, each: Held) -> dict[str, Any]:
         "cause": _causes(tx, each, route),
         "sent": _sung(tx, each, route),
         "samples": _samples(world, tx, route) if route else [],
-        "remedy": _remedy(each.route, plan) if route else _GONE,
+        "command": _command(plan),
+        "remedy": f"{_LOOK}, or give all of it up: bookferry disarm {each.route!r}" if route else _GONE,
     }
 
 
+_LOOK = "look at all of it with bookferry plan; if it is not meant to happen, correct it at the source"
 _GONE = "its route is no longer in the configuration: put it back, or give single ones up with bookferry dismiss ID"
-
-
-def _remedy(route: str, plan: str | None) -> str:
-    return (
-        f"look at all of it: bookferry plan; if it is meant to happen: {_command(plan)}; if it is not: correct it at the"
-        f" source, or give all of it up: bookferry disarm {route!r}"
-    )
 
 
 def _causes(tx: Tx, each: Held, route: Route | None) -> list[str]:

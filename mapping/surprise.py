@@ -81,11 +81,10 @@ class Surprise:
     def sentence(self, kind: Kind) -> str:
         """How many there are, and how many are usual."""
         before = f", after {self.past.passed} within the last day" if self.past.passed else ""
-        busiest = f"the busiest day of four weeks had {self.past.busiest}" if self.past.busiest else "no past"
         what = kind.one if self.pending == 1 else kind.value
         return (
             f"{self.pending} {_WORDS[self.sort]} {what}{before}: up to {self.allowed} within a day are usual"
-            f" ({busiest}, {self.past.known} known at the source)"
+            f" (the busiest day of the four weeks before had {self.past.busiest}, {self.past.known} known at the source)"
         )
 
 

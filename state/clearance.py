@@ -24,6 +24,18 @@ _PENDING = (
 )
 
 
+def standing(tx: Tx, connection: str, route: str, now: int) -> dict[str, int]:
+    """How many intents are held, and how many are due and were not let through yet (``fresh``); people included."""
+    rows = tx.rows(
+        f"SELECT i.state, count(*) AS n FROM intent i WHERE {_PENDING} GROUP BY i.state",
+        r=route,
+        c=connection,
+        now=now,
+    )
+    found = {row["state"]: row["n"] for row in rows}
+    return {"held": found.get("held", 0), "fresh": found.get("open", 0)}
+
+
 def pending(tx: Tx, connection: str, route: str, now: int) -> list[Pending]:
     """What is due and was not let through yet, and what is held: oldest first, without the people that others need."""
     rows = tx.rows(
@@ -69,9 +81,9 @@ def people(tx: Tx, connection: str, route: str, *, holding: bool, problem: str, 
         return
     needed: dict[bool, set[str]] = {True: set(), False: set()}
     for row in tx.rows(
-        "SELECT DISTINCT coalesce(i.cleared = i.revision, 0) AS free, p.value AS ref FROM intent i,"
+        "SELECT DISTINCT i.state <> 'held' AS free, p.value AS ref FROM intent i,"
         " json_each(i.wish, '$.people') p WHERE i.route = :r AND i.connection = :c"
-        " AND i.state IN ('open', 'held', 'waiting', 'sending')",
+        " AND (i.state = 'held' OR (i.state IN ('open', 'waiting', 'sending') AND i.cleared = i.revision))",
         r=route,
         c=connection,
     ):

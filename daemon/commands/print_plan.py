@@ -35,7 +35,8 @@ def _write(row: dict[str, Any]) -> None:
         line(f"{name}: {_value(values['old'])} → {_value(values['new'])}", indent=4)
     for note in row["notes"]:
         line(f"note: {note}", indent=4)
-    line(f"why: {row['why']}", indent=4)
+    if row["outcome"] == "write":
+        line(f"why: {row['why']}", indent=4)
 
 
 def _value(value: Any) -> str:

@@ -35,6 +35,7 @@ def show_held(rows: list[dict[str, Any]]) -> None:
         for sample in item["samples"]:
             _sample(sample)
         line(f"what to do: {item['remedy']}", indent=2)
+        line(f"to let it through: {item['command']}", indent=2, style="bold")
 
 
 def _sample(sample: dict[str, Any]) -> None:

@@ -89,7 +89,7 @@ class TestSieve:
         assert (len(verdict.hold), len(verdict.clear)) == (3_000, 40)
         (said,) = [found.sentence(Kind.BOOKINGS) for found in verdict.surprises]
         assert said == (
-            "3000 changed bookings: up to 93 within a day are usual (the busiest day of four weeks had 12, 3100 known at the source)"
+            "3000 changed bookings: up to 93 within a day are usual (the busiest day of the four weeks before had 12, 3100 known at the source)"
         )
 
     def test_the_last_day_counts(self):
