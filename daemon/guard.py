@@ -136,11 +136,13 @@ def _command(plan: str | None) -> str:
 
 def plans(world: World, tx: Tx) -> list[dict[str, Any]]:
     """Everything that is held, for a person: how much, why, the likely cause, samples and the command."""
-    return [_plan(world, tx, each) for each in clearance.every(tx)]
+    # Whose writes were all given up since is forgotten with the next pass.
+    named = [(each, clearance.plan(tx, each.route)) for each in clearance.every(tx)]
+    return [_plan(world, tx, each, plan) for each, plan in named if plan is not None]
 
 
-def _plan(world: World, tx: Tx, each: Held) -> dict[str, Any]:
-    plan, route = clearance.plan(tx, each.route), world.routes.get(each.route)
+def _plan(world: World, tx: Tx, each: Held, plan: str) -> dict[str, Any]:
+    route = world.routes.get(each.route)
     return {
         "plan": plan,
         "route": each.route,
@@ -169,7 +171,7 @@ def _causes(tx: Tx, each: Held, route: Route | None) -> list[str]:
         told.append(f"{keys} of the route changed since its last push (noticed {_clock(said['at'])})")
     if state.armed_at is not None and state.armed_at >= each.since - DAY_MS and route and route.since:
         told.append(f"the route was armed {_clock(state.armed_at)} with `since: {route.since:%Y-%m-%d}`")
-    common = likely(clearance.changes(tx, each.route), _clock)
+    common = likely(clearance.changes(tx, each.route), _clock) if each.why["past"] else None
     return [*told, common] if common else told
 
 

@@ -106,9 +106,10 @@ def give_up(tx: Tx, ids: Iterable[int], *, why: str, now: int) -> None:
 
 
 def drop(tx: Tx, route: str, *, why: str, now: int) -> int:
-    """End all that a route still wanted and never sent. Gives how many writes that were."""
+    """End all that a route still wanted; but what was half done, as a move, is finished. Gives how many writes that were."""
     rows = tx.rows(
-        "SELECT id FROM intent WHERE route = :r AND state IN ('open', 'held', 'waiting') AND doubt_since IS NULL",
+        "SELECT id FROM intent WHERE route = :r AND state IN ('open', 'held', 'waiting') AND doubt_since IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.intent = intent.id AND a.outcome = 'done')",
         r=route,
     )
     give_up(tx, [row["id"] for row in rows], why=why, now=now)

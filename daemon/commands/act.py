@@ -19,7 +19,7 @@ from daemon.commands.common import (
     wants_json,
 )
 from daemon.settings import Place
-from mapping.config import Route
+from mapping.config import Notify, Route
 from mapping.problem import instead
 from mapping.record import Record
 
@@ -71,8 +71,15 @@ def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
         f" Bookings that start on or after {wanted.since:%Y-%m-%d} are included." if wanted.since else ""
     )
     say(
-        f"Armed {route!r}. Its baseline is all that is known now ({end} changes).{included} Look ahead: bookferry plan"
+        f"Armed {route!r}. Its baseline is all that is known now ({end} changes).{included}{_canaries(wanted)}"
+        " Look ahead: bookferry plan"
     )
+
+
+def _canaries(route: Route) -> str:
+    loud = "loud " if route.notify is Notify.ALLOW else ""
+    first = f" Its first {route.canaries} {loud}writes go out, then the others wait until you have looked (`canary`)."
+    return first if route.canaries else ""
 
 
 def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
