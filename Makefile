@@ -12,11 +12,11 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The long forms: every crash at every occurrence, fifty quiet cycles of every pair.
 campaign: .venv/ready
-	$(BIN)/python -m pytest -n 2 -m campaign
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m campaign
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench

@@ -119,7 +119,7 @@ class _Chain(httpx.AsyncBaseTransport):
         self._clock = clock
         self._sleep = sleep
         self._on_request = on_request
-        tls = _tls()
+        tls = tls_context()
         self._kept = AiohttpTransport(verify=tls, client=partial(_session, tls, keep=True))
         # A kept connection may be closed by the server at the very moment we write on it, and then nobody
         # knows whether the write arrived. Writes are few: each gets a connection of its own.
@@ -345,8 +345,9 @@ def _last(state: RetryCallState) -> _Outcome:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)  # reads 140 certificates: once is enough
+def tls_context() -> ssl.SSLContext:
+    """Whom TLS trusts. It reads 140 certificates: once is enough for a process."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _session(tls: ssl.SSLContext, *, keep: bool) -> aiohttp.ClientSession:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
+
+from connectors.http import tls_context
 
 Signed = tuple[bytes, dict[str, str]]
 AT_ONCE = 20  # deliveries under way at the same time
@@ -91,7 +93,7 @@ class Webhooks:
         self.holding = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._unstarted: list[Delivery] = []
-        self._client: httpx.AsyncClient | None = None
+        self._client: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     def submit(self, delivery: Delivery) -> None:
@@ -155,8 +157,12 @@ class Webhooks:
 
     async def start(self) -> None:
         """Open the client and send what was taken on before."""
-        limits = httpx.Limits(keepalive_expiry=2)
-        self._client = httpx.AsyncClient(trust_env=False, limits=limits, timeout=None)  # noqa: S113 - see _post
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls_context(), keepalive_timeout=2),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=["content-type"],
+            timeout=aiohttp.ClientTimeout(total=None),  # see _post
+        )
         self._slots = asyncio.Semaphore(AT_ONCE)
         waiting, self._unstarted = self._unstarted, []
         for delivery in waiting:
@@ -169,7 +175,7 @@ class Webhooks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if client is not None:
-            await client.aclose()
+            await client.close()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -211,10 +217,13 @@ class Webhooks:
             attempt.error = "address not allowed"
             return
         try:
-            async with asyncio.timeout(self.timeout):
-                answer = await client.post(delivery.url, content=delivery.content, headers=delivery.headers)
-            attempt.status = answer.status_code
+            post = client.post(
+                delivery.url, data=delivery.content, headers=delivery.headers, allow_redirects=False
+            )
+            async with asyncio.timeout(self.timeout), post as answer:
+                await answer.read()
+            attempt.status = answer.status
         except TimeoutError:
             attempt.error = "timeout"
-        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        except (aiohttp.ClientError, OSError) as problem:
             attempt.error = type(problem).__name__

@@ -1,6 +1,7 @@
 """A text → the configuration, or all that is wrong with it, each mistake with line, column and remedy."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -119,6 +120,7 @@ def _settings(
     return settings
 
 
+@cache
 def secret_keys(settings: type[ConnectionSettings]) -> frozenset[str]:
     """The keys of a platform's settings that hold secrets."""
     return frozenset(key for key, info in settings.model_fields.items() if _mentions_secret(info.annotation))

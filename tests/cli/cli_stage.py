@@ -28,12 +28,13 @@ ENV = {
 }
 CONFIG = """\
 connections:
-  salon: {platform: bookatu, slug: nails, api_key: "${BOOKATU_API_KEY}"}
+  salon: {platform: bookatu, slug: nails, api_key: "${BOOKATU_API_KEY}", base_url: "http://127.0.0.1:9"}
   reviews:
     platform: nicejob
     client_id: ${NICEJOB_CLIENT_ID}
     client_secret: ${NICEJOB_CLIENT_SECRET}
     refresh_token: ${NICEJOB_REFRESH_TOKEN}
+    base_url: http://127.0.0.1:9
 routes:
   - {name: visits, from: salon.bookings, to: reviews.bookings, set: {tags: ["bookatu"]}, notify: allow}
 """

@@ -2,7 +2,7 @@ import json
 import stat
 
 import pytest
-from cli_stage import ENV, ROOT, booking, fill, guest, hook, run, told
+from cli_stage import ENV, ROOT, booking, call, fill, guest, hook, run, told
 
 from connectors.platforms import PLATFORMS
 from connectors.registry import CONNECTORS
@@ -27,7 +27,7 @@ def test_init_makes_what_check_accepts_and_never_overwrites(tmp_path):
     assert run(tmp_path, "init").returncode == 0
     key = tmp_path / "bookferry.db.key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert run(tmp_path, "check").returncode == 0
+    assert "2 connections, 1 route," in run(tmp_path, "check").stdout
     made = (tmp_path / "bookferry.yaml").read_bytes(), key.read_bytes()
     again = run(tmp_path, "init")
     assert again.returncode == 1
@@ -39,40 +39,40 @@ def test_a_key_is_never_made_over_sealed_data(tmp_path):
     path = fill(tmp_path)
     with writing(path) as tx:
         tokens.put(tx, tokens.Box(tokens.new_key()), "t", b"x")
-    done = run(tmp_path, "init")
+    done = call(tmp_path, "init")
     assert done.returncode == 1
     assert "forget-tokens" in done.stderr
     assert not (tmp_path / "bookferry.db.key").exists()
-    assert run(tmp_path, "forget-tokens", "--yes").returncode == 0
-    assert run(tmp_path, "init").returncode == 0
+    assert call(tmp_path, "forget-tokens", "--yes").returncode == 0
+    assert call(tmp_path, "init").returncode == 0
 
 
 def test_a_missing_key_is_one_sentence(tmp_path):
     fill(tmp_path)
-    done = run(tmp_path, "sync")
+    done = call(tmp_path, "sync")
     assert done.returncode == 1
     assert "there is no sealing key" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_check_tells_all_errors_at_once(tmp_path):
-    run(tmp_path, "init")
-    done = run(tmp_path, "check", env={})
+    call(tmp_path, "init")
+    done = call(tmp_path, "check", env={})
     assert done.returncode == 2
     assert [name for name in ENV if name not in done.stderr] == ["NICEJOB_REFRESH_TOKEN"], (
         "`connect` provides it"
     )
-    nowhere = run(tmp_path, "check", "-c", "none.yaml")
+    nowhere = call(tmp_path, "check", "-c", "none.yaml")
     assert nowhere.returncode == 2
     assert "bookferry init" in nowhere.stderr
-    assert run(tmp_path, "-c", "bookferry.yaml", "check").returncode == 0
+    assert call(tmp_path, "-c", "bookferry.yaml", "check").returncode == 0
 
 
 def test_arm_wants_a_route_that_exists_and_lists_that_were_read(tmp_path):
     fill(tmp_path, guest(), booking(), finished=False)
-    unknown = run(tmp_path, "arm", "visit")
+    unknown = call(tmp_path, "arm", "visit")
     assert (unknown.returncode, "did you mean" in unknown.stderr) == (1, True)
-    unread = run(tmp_path, "arm", "visits")
+    unread = call(tmp_path, "arm", "visits")
     assert (unread.returncode, "bookferry sync" in unread.stderr) == (1, True)
 
 
@@ -88,22 +88,22 @@ def test_parked_retry_and_dismiss(tmp_path):
         outbox.park(tx, outbox.get(tx, number), problem="refused")
         hook(tx, "parked")
         rejected.reject(tx, "salon", [Rejected(Kind.BOOKINGS, "apt_9", "no start", b"{}")], now=1)
-    done = run(tmp_path, "parked", "--json")
+    done = call(tmp_path, "parked", "--json")
     assert done.returncode == 3
     assert {row["id"] for row in told(done)} == {"1", "w1", "r1"}
-    assert run(tmp_path, "status").returncode == 3
-    assert run(tmp_path, "retry", "w1").returncode == 0
-    assert run(tmp_path, "retry", "1").returncode == 0
+    assert call(tmp_path, "status").returncode == 3
+    assert call(tmp_path, "retry", "w1").returncode == 0
+    assert call(tmp_path, "retry", "1").returncode == 0
     with reading(path) as tx:
         assert outbox.get(tx, number).retried_at, "a human said so"
-    assert run(tmp_path, "dismiss", "r1").returncode == 0
-    assert run(tmp_path, "parked").returncode == 0
+    assert call(tmp_path, "dismiss", "r1").returncode == 0
+    assert call(tmp_path, "parked").returncode == 0
 
 
 @pytest.mark.parametrize("number", ["99", "w99", "r99", "x", "²", "9" * 30])
 def test_what_is_not_parked(tmp_path, number):
     fill(tmp_path)
-    done = run(tmp_path, "dismiss", number)
+    done = call(tmp_path, "dismiss", number)
     assert done.returncode == 1
     assert "bookferry parked" in done.stderr
 
@@ -113,25 +113,26 @@ def test_links_can_be_made_and_undone(tmp_path):
     with writing(path) as tx:
         ledger.observe(tx, "reviews", Kind.PEOPLE, [guest("p1")], now=1)
     words = ("salon", "person", "cus_1", "reviews", "p1")
-    assert run(tmp_path, "link", *words).returncode == 0
+    assert call(tmp_path, "link", *words).returncode == 0
     assert (
-        told(run(tmp_path, "explain", "reviews", "person", "p1", "--json"))["links"][0]["how"] == "explicit"
+        told(call(tmp_path, "explain", "reviews", "person", "p1", "--json"))["links"][0]["how"] == "explicit"
     )
-    assert run(tmp_path, "unlink", *words).returncode == 0
-    assert run(tmp_path, "unlink", *words).returncode == 1
+    assert call(tmp_path, "unlink", *words).returncode == 0
+    assert call(tmp_path, "unlink", *words).returncode == 1
 
 
 def test_a_look_at_no_database_makes_none(tmp_path):
     fill(tmp_path).unlink()
     for words in (("plan",), ("status",), ("disarm", "visits"), ("retry", "1")):
-        done = run(tmp_path, *words)
+        done = call(tmp_path, *words)
         assert done.returncode == 1
         assert "there is no database yet" in done.stderr
     assert not (tmp_path / "bookferry.db").exists()
 
 
+@pytest.mark.speaks
 def test_the_demo_holds(tmp_path):
-    done = run(tmp_path, "demo", "--once")
+    done = call(tmp_path, "demo", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT SO" not in done.stdout
     assert done.stdout.endswith("Every fact holds.\n")

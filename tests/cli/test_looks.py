@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from cli_stage import ROOT, booking, fill, guest, run, told
+from cli_stage import ROOT, booking, call, fill, guest, told
 
 from mapping.model import Kind, Status
 from mapping.record import Via
@@ -13,7 +13,7 @@ from state.database import writing
 @pytest.fixture
 def armed(tmp_path):
     path = fill(tmp_path, guest(), booking("apt_old"))
-    assert run(tmp_path, "arm", "visits").returncode == 0
+    assert call(tmp_path, "arm", "visits").returncode == 0
     with writing(path) as tx:
         ledger.observe(tx, "salon", Kind.BOOKINGS, [booking("apt_new")], now=1, region="NZ")
     return tmp_path
@@ -21,24 +21,24 @@ def armed(tmp_path):
 
 def test_plan_shows_the_person_first_and_changes_no_byte(armed):
     before = (armed / "bookferry.db").read_bytes()
-    lines = told(run(armed, "plan", "--json"))["writes"]
+    lines = told(call(armed, "plan", "--json"))["writes"]
     assert [(row["act"], row["kind"], row["outcome"], row["loud"]) for row in lines] == [
         ("create", "people", "write", False),
         ("create", "bookings", "write", False),
     ]
     assert lines[1]["fields"]["title"] == {"old": None, "new": "Gel Manicure"}
     assert lines[1]["fields"]["people"]["new"] == ["(made first)"]
-    assert told(run(armed, "--json", "plan"))["writes"] == lines
+    assert told(call(armed, "--json", "plan"))["writes"] == lines
     assert (armed / "bookferry.db").read_bytes() == before
 
 
 def test_the_baseline_is_not_planned_and_an_unarmed_route_says_so(tmp_path):
     fill(tmp_path, guest(), booking())
-    found = told(run(tmp_path, "plan", "--json"))
+    found = told(call(tmp_path, "plan", "--json"))
     assert found["writes"] == []
     assert "is not armed" in found["notes"][0]
-    run(tmp_path, "arm", "visits")
-    assert told(run(tmp_path, "plan", "--json")) == {"writes": [], "notes": []}
+    call(tmp_path, "arm", "visits")
+    assert told(call(tmp_path, "plan", "--json")) == {"writes": [], "notes": []}
 
 
 def test_a_route_with_since_is_planned_as_its_first_push_would_arm_it(tmp_path):
@@ -46,7 +46,7 @@ def test_a_route_with_since_is_planned_as_its_first_push_would_arm_it(tmp_path):
     file = tmp_path / "bookferry.yaml"
     file.write_text(file.read_text().replace("notify: allow", "notify: allow, since: 2026-11-01"))
     before = path.read_bytes()
-    lines = told(run(tmp_path, "plan", "--json"))["writes"]
+    lines = told(call(tmp_path, "plan", "--json"))["writes"]
     assert [row["act"] for row in lines] == ["create", "complete"]
     assert lines[1]["loud"] is False, "completed before it was armed: quietly"
     assert path.read_bytes() == before
@@ -54,15 +54,15 @@ def test_a_route_with_since_is_planned_as_its_first_push_would_arm_it(tmp_path):
 
 def test_contact_data_is_masked_and_nothing_moves_the_cursor(armed):
     for words in (("plan",), ("plan", "--json"), ("status",), ("explain", "salon", "person", "cus_1")):
-        done = run(armed, *words)
+        done = call(armed, *words)
         assert "mere@planted" not in done.stdout, words
         assert "5550100" not in done.stdout
         assert "\x1b" not in done.stdout
         assert "planted_secret" not in done.stdout + done.stderr
         assert max(map(len, done.stdout.splitlines())) <= 80 or "--json" in words
-    assert "[bold]Whaanga" in run(armed, "explain", "salon", "people", "cus_1").stdout
+    assert "[bold]Whaanga" in call(armed, "explain", "salon", "people", "cus_1").stdout
     assert (
-        "mere@planted.example" in run(armed, "explain", "salon", "people", "cus_1", "--show-contacts").stdout
+        "mere@planted.example" in call(armed, "explain", "salon", "people", "cus_1", "--show-contacts").stdout
     )
 
 
@@ -70,11 +70,11 @@ def test_explain_tells_old_and_new_and_what_every_route_wants(armed):
     with writing(armed / "bookferry.db") as tx:
         later = booking("apt_new", Status.CANCELLED, at=1_790_000_100_000, via=Via.WEBHOOK)
         ledger.observe(tx, "salon", Kind.BOOKINGS, [later], now=2, region="NZ")
-    story = told(run(armed, "explain", "salon", "booking", "apt_new", "--json"))
+    story = told(call(armed, "explain", "salon", "booking", "apt_new", "--json"))
     assert [row["via"] for row in story["journal"]] == ["poll", "webhook"]
     assert story["journal"][1]["changes"]["status"] == {"old": "confirmed", "new": "cancelled"}
     assert story["routes"][0]["why"] == "it was cancelled before it was ever delivered"
-    old = told(run(armed, "explain", "salon", "booking", "apt_old", "--json"))
+    old = told(call(armed, "explain", "salon", "booking", "apt_old", "--json"))
     assert "baseline" in old["routes"][0]["why"]
 
 
@@ -90,7 +90,7 @@ def test_explain_tells_old_and_new_and_what_every_route_wants(armed):
     ],
 )
 def test_explain_says_what_there_is(armed, words, said):
-    done = run(armed, "explain", *words)
+    done = call(armed, "explain", *words)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -106,7 +106,7 @@ def test_status_is_quick_to_import():
 
 
 def test_status_json(armed):
-    found = told(run(armed, "status", "--json"))
+    found = told(call(armed, "status", "--json"))
     assert found["connections"][0]["account"]["name"] == "Parnell Nails"
     assert found["routes"][0]["armed_at"]
     assert found["routes"][0]["behind"] == 1

@@ -39,7 +39,7 @@ APP = Registered("client_1", "hush")
 @asynccontextmanager
 async def platform(its, connector, **options):
     box = its.sandbox(**options)
-    async with serve(box) as url, httpx.AsyncClient() as browser:
+    async with serve(box) as url, httpx.AsyncClient(verify=False) as browser:
         client = Client(url, Budget([(1000, 60)], now=box.clock.time), clock=box.clock.time)
         try:
             yield box, client, connector.consent(its.settings(box, url)), browser

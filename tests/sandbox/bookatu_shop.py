@@ -32,7 +32,7 @@ async def bookatu(**options):
     async with serve(box) as url:
         base = f"{url}/api/v1/parnell-nails"
         key = {"authorization": f"Bearer {box.api_keys['parnell-nails']}"}
-        async with httpx.AsyncClient(base_url=base, headers=key, timeout=5) as client:
+        async with httpx.AsyncClient(verify=False, base_url=base, headers=key, timeout=5) as client:
             yield box, client
 
 

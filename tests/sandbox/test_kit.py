@@ -103,7 +103,7 @@ async def test_a_late_request_is_carried_out_when_its_time_has_come():
 @pytest.mark.parametrize("kind", ["hang_after", "hang_before", "slow", "late"])
 async def test_whatever_hangs_ends_with_the_sandbox(kind):
     box = Notes()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         async with serve(box) as url:
             box.fault(kind, seconds=3600)
             hanging = asyncio.create_task(client.post(url + "/notes", json={"n": 1}))
@@ -172,7 +172,7 @@ async def test_the_clock_is_the_sandboxs_own():
 
 
 async def test_it_stops_at_once_with_connections_open():
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         async with serve(Notes()) as url:
             await client.get(url + "/notes")
             begun = time.monotonic()
@@ -182,7 +182,7 @@ async def test_it_stops_at_once_with_connections_open():
 async def test_a_sandbox_can_be_served_again():
     box = Notes()
     for number in range(2):
-        async with serve(box) as url, httpx.AsyncClient() as client:
+        async with serve(box) as url, httpx.AsyncClient(verify=False) as client:
             await client.post(url + "/notes", json={"n": number})
     assert box.notes == [0, 1]
 

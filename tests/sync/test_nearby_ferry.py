@@ -134,7 +134,7 @@ async def test_a_hint_is_fetched_a_replay_changes_nothing_and_what_is_private_is
         async with (
             port.app() as app,
             listening(hook_app(app), Door("127.0.0.1", 0), label="server.hooks") as address,
-            httpx.AsyncClient() as client,
+            httpx.AsyncClient(verify=False) as client,
         ):
             url = f"http://{address}/hooks/market"
             for body, headers in signed * 3:

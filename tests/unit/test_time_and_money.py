@@ -22,9 +22,12 @@ LOCAL = compile_expression("local(booking.starts, booking.zone)", NAMES, {})
 DATE = compile_expression("date(booking.starts, booking.zone)", NAMES, {})
 
 
+def scope_of(**fields):
+    return record_scope(Kind.BOOKINGS, fields, None, connection="villa", ref="1", tables={})
+
+
 def told(expression, **fields):
-    scope = record_scope(Kind.BOOKINGS, fields, None, connection="villa", ref="1", tables={})
-    return expression.evaluate(scope)
+    return expression.evaluate(scope_of(**fields))
 
 
 def hours(moment):
@@ -62,9 +65,9 @@ def test_around_every_change_of_clocks_a_local_time_is_a_moment_and_comes_back()
                 given_day, clock = wall.date().isoformat(), wall.strftime("%H:%M")
                 found = datetime.fromisoformat(told(AT, departure=given_day, check_out=clock, zone=name))
                 assert found.astimezone(zone).strftime("%Y-%m-%dT%H:%M") == f"{given_day}T{clock}"
-                shown = {"starts": iso(found), "zone": name}
-                assert told(LOCAL, **shown) == f"{given_day}T{clock}"
-                assert told(DATE, **shown) == given_day
+                shown = scope_of(starts=iso(found), zone=name)
+                assert LOCAL.evaluate(shown) == f"{given_day}T{clock}"
+                assert DATE.evaluate(shown) == given_day
                 looked_at += 1
     assert looked_at > 10_000
 
