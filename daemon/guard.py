@@ -119,12 +119,12 @@ def _why(route: Route, verdict: Verdict) -> dict[str, Any]:
 
 
 def _sentences(route: Route, verdict: Verdict) -> list[str]:
-    kind = route.target.kind
-    told = [found.sentence(kind) for found in verdict.surprises]
+    told = [found.sentence(route.target.kind) for found in verdict.surprises]
     if verdict.caged:
         loud = "loud " if route.notify is Notify.ALLOW else ""
+        wait = "write waits" if verdict.caged == 1 else "writes wait"
         told.append(
-            f"{verdict.caged} {loud}writes of {kind.value} wait until somebody has looked at the first {route.canaries}"
+            f"{verdict.caged} {loud}{wait} until somebody has looked at the first {route.canaries}"
             " since the route was armed (`canary`)"
         )
     return told

@@ -81,7 +81,8 @@ class Surprise:
     def sentence(self, kind: Kind) -> str:
         """How many there are, and how many are usual."""
         before = f", after {self.past.passed} within the last day" if self.past.passed else ""
-        what = kind.one if self.pending == 1 else kind.value
+        few = self.pending == 1
+        what = ("write" if few else "writes") if self.sort is Sort.NOTIFY else kind.one if few else kind.value
         return (
             f"{self.pending} {_WORDS[self.sort]} {what}{before}: up to {self.allowed} within a day are usual"
             f" (the busiest day of the four weeks before had {self.past.busiest}, {self.past.known} known at the source)"
@@ -92,7 +93,7 @@ _WORDS = {
     Sort.CREATE: "new",
     Sort.CHANGE: "changed",
     Sort.CANCEL: "cancelled",
-    Sort.NOTIFY: "loud writes of",
+    Sort.NOTIFY: "loud",
 }
 
 

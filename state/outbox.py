@@ -45,6 +45,11 @@ class Intent:
     retried_at: int | None
     """When a human last said that it is to go on."""
 
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether the guard let its newest revision through, and nobody is at it."""
+        return self.state in {"open", "waiting"} and self.cleared == self.revision
+
 
 def of_row(row: Row) -> Intent:
     """The intent that a row of the table is."""

@@ -95,7 +95,7 @@ class Carrier:
         """Decide the next move on the newest wish; None when there is none for now."""
         intent = outbox.get(tx, self.intent.id)
         route = self.app.world.routes.get(self.intent.route)
-        if intent is None or intent.state not in {"open", "waiting"} or route is None:
+        if intent is None or route is None or not intent.may_be_sent:
             return self._stay(intent)
         self.intent = intent
         want = Want(route, intent.kind, intent.entity, ledger.get(tx, intent.source), intent.wish)
