@@ -65,6 +65,8 @@ class Surroundings:
     now: Callable[[], float]
     """Wall clock, seconds since the epoch."""
     on_request: Callable[[str, str, int, float], None] | None = None
+    before_write: Callable[[], Awaitable[None]] | None = None
+    """Asked right before each request that changes something; raises where it must not be sent any more."""
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     """How to wait between repetitions."""
     time_limit: float = 60.0
@@ -95,6 +97,7 @@ class Surroundings:
             clock=self.now,
             sleep=self.sleep,
             on_request=self.on_request,
+            before_write=self.before_write,
         )
 
 
@@ -203,6 +206,9 @@ class Connector(ABC, Generic[S]):
 
     hints_only: ClassVar[bool] = False
     """Events carry no content: the same one again asks for another look."""
+
+    redelivers_s: ClassVar[int] = 7 * 86_400
+    """For so long an event may be delivered again: twice the longest time for which a platform is documented to retry."""
 
     dated_hooks: ClassVar[bool] = True
     """What is signed tells when it was signed. Where it does not, an old webhook cannot be told from a new one."""

@@ -1,7 +1,7 @@
 """What is asked of a platform: addresses, bodies, and what the layers below need to know of a call."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self, TypedDict, Unpack
 from urllib.parse import quote, urlencode, urlsplit
@@ -27,6 +27,10 @@ def overall(method: str, path: str) -> tuple[str, ...]:  # noqa: ARG001 - one sc
 
 Hook = Callable[[str, str, int, float], None]
 """Told after every single attempt: method, path, status (0: no answer), milliseconds."""
+
+
+Leave = Callable[[], Awaitable[None]]
+"""Asked right before each single request that changes something; raises where it must not be sent any more."""
 
 
 class Auth(Protocol):

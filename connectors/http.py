@@ -28,7 +28,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random
 
 from connectors.answer import Answer, retry_after
 from connectors.budget import Budget, Lane
-from connectors.call import Auth, Call, Hook, Parts, Scopes, checked_base, overall, segment
+from connectors.call import Auth, Call, Hook, Leave, Parts, Scopes, checked_base, overall, segment
 from connectors.errors import BadAnswer, OutcomeUnknown, PlatformError, TryLater, classify
 
 __all__ = ["Answer", "Auth", "Client", "Hook", "segment"]
@@ -111,6 +111,7 @@ class _Chain(httpx.AsyncBaseTransport):
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]],
         on_request: Hook | None,
+        before_write: Leave | None,
     ) -> None:
         self._budget = budget
         self._scopes = scopes
@@ -119,6 +120,7 @@ class _Chain(httpx.AsyncBaseTransport):
         self._clock = clock
         self._sleep = sleep
         self._on_request = on_request
+        self._before_write = before_write
         tls = tls_context()
         self._kept = AiohttpTransport(verify=tls, client=partial(_session, tls, keep=True))
         # A kept connection may be closed by the server at the very moment we write on it, and then nobody
@@ -170,6 +172,8 @@ class _Chain(httpx.AsyncBaseTransport):
         """One request. A missing answer is a value here, as it is nothing unusual."""
         scopes = self._scopes(call.method, call.path)
         await self._budget.take(*scopes, lane=call.lane, patience=PATIENCE)
+        if call.write and self._before_write is not None:
+            await self._before_write()  # here and not earlier: the line before may have been a minute long
         started = self._clock()
         outcome: _Outcome
         try:
@@ -232,12 +236,14 @@ class Client:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         on_request: Hook | None = None,
+        before_write: Leave | None = None,
     ) -> None:
         """Talk to `base` (origin, and a path if all calls share one) and to nobody else.
 
         `headers` go with every request (an API key, say). `scopes` names the budget scopes of (method, path).
         Time limits are in seconds: for a connection, for silence, for one whole attempt. Plain http is for
-        the loopback only, unless `plain_http` allows it. `ValueError` for a base that is none.
+        the loopback only, unless `plain_http` allows it. What `before_write` raises goes to the caller of
+        `write`, and nothing is sent. `ValueError` for a base that is none.
         """
         self._base = checked_base(base, plain_http=plain_http)
         self.host = urlsplit(self._base).hostname or ""
@@ -257,6 +263,7 @@ class Client:
             clock=clock,
             sleep=sleep,
             on_request=on_request,
+            before_write=before_write,
         )
         # It logs every address with its query at INFO.
         logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -48,8 +48,11 @@ class TokenStore(Protocol):
     async def get(self, name: str) -> Token | None:
         """Give the newest token, None where there never was one."""
 
-    async def put(self, name: str, token: Token) -> None:
-        """Keep a token for good: once this returns, it is on disk. Fails when the lease went to another."""
+    async def put(self, name: str, token: Token, *, was: Token | None) -> Token | None:
+        """Keep a token for good, in the place of the one that it grew from: once this returns, it is on disk.
+
+        Gives what is kept now: not ours where somebody else had put another one there meanwhile, or had deleted it.
+        """
 
     def lease(self, name: str) -> AbstractAsyncContextManager[object]:
         """Be the only holder in all processes. Waits for its turn; a dead holder's lease runs out."""
@@ -120,9 +123,12 @@ class OAuth:
             raise
         if new.refresh is None and old is not None:
             new = replace(new, refresh=old.refresh)  # left out means: the old one goes on
-        await self._store.put(self._name, new)
-        self._granted_at = self._now()
-        return new
+        kept = await self._store.put(self._name, new, was=old)
+        if kept is None:
+            raise NeedsHuman("This connection was logged out meanwhile.", remedy=_LOG_IN)
+        if kept == new:
+            self._granted_at = self._now()
+        return kept
 
     def _fit(self, token: Token | None, refused: Mapping[str, str] | None = None) -> TypeGuard[Token]:
         if token is None or not token.access or _bearer(token) == refused:

@@ -31,8 +31,9 @@ DEADLINE_S = 10.0
 
 _SWALLOWED = 1024 * 1024
 """Of a body that is too large, so much is read before the answer: who is cut off while sending never sees it."""
-_CONNECTIONS = 1000
 _BACKLOG = 2048
+_CONNECTIONS = 2 * _BACKLOG
+"""More than the kernel holds for us: who has waited through a restart is not to be turned away at its end."""
 _KEEP_ALIVE_S = 5
 _TICK_S = 1.0
 _GOOD = b'{"ok":true}'
@@ -286,9 +287,16 @@ def _handed(fd: int, label: str) -> socket.socket:
         raise DoorError(
             f"{label}: file descriptor {fd} is no socket. Check the service's socket unit."
         ) from error
+    if held.type != socket.SOCK_STREAM:
+        held.detach()
+        raise DoorError(
+            f"{label}: file descriptor {fd} is no stream socket. Write ListenStream in the socket unit."
+        )
     if not listens:
         held.detach()
-        raise DoorError(f"{label}: file descriptor {fd} does not listen. Check the service's socket unit.")
+        raise DoorError(
+            f"{label}: file descriptor {fd} does not listen. Check the service's socket unit: without Accept=yes."
+        )
     held.setblocking(False)
     return held
 

@@ -33,6 +33,10 @@ class Engine:
         finally:
             del self._busy[key]
 
+    def stop(self) -> None:
+        """Start nothing new."""
+        self._open = False
+
     async def idle(self) -> None:
         """Wait until no unit is at work."""
         while self._busy:
@@ -45,7 +49,7 @@ class Engine:
 
     async def drain(self, seconds: float) -> None:
         """Start nothing new, let what is at work finish for so long, then cancel it: a crash would do no less."""
-        self._open = False
+        self.stop()
         tasks = list(self._busy.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)

@@ -36,7 +36,7 @@ class Alarm:
 def review(tx: Tx, now: int, world: World, route: Route) -> Alarm | None:
     """Let through what is due of a route, or hold it. Gives what has to be told, once."""
     connection, before = route.target.connection, clearance.get(tx, route.name)
-    limits = world.config.limits(route)
+    limits = route.guard.over(world.config.guard)
     stands = clearance.standing(tx, connection, route.name, now)
     if not stands["fresh"] and (
         before is None or before.why["stands"] == [stands["held"], _rules(route, limits)]
@@ -91,7 +91,7 @@ def _text(value: Any) -> str:
 
 def _past(tx: Tx, now: int, world: World, route: Route, sort: Sort, count: int) -> Past:
     passed = clearance.passed(tx, route.name, sort, now)
-    if count + passed <= least(sort, world.config.limits(route)):
+    if count + passed <= least(sort, route.guard.over(world.config.guard)):
         return Past(passed)
     source = route.source
     stream = world.platform(source.connection).stream_of(source.kind) or source.kind

@@ -185,7 +185,7 @@ async def _client(at: Desk, client: Client, consent: Consent, port: int) -> Regi
     made = await register(client, consent, address(port))
     if await at.tokens.get(str(at.connector.token_name)) is None:
         # Otherwise not before its token: the one that is kept needs the client that it was made for.
-        await at.tokens.put(client_name(at.name), made.sealed())
+        await at.tokens.put_all({client_name(at.name): made.sealed()})
     return made
 
 

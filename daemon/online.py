@@ -30,9 +30,10 @@ class PassingTokens:
         """The newest token of this name."""
         return self._held.get(name)
 
-    async def put(self, name: str, token: Token) -> None:
+    async def put(self, name: str, token: Token, *, was: Token | None) -> Token:  # noqa: ARG002 - nobody else puts any
         """Kept in memory."""
         self._held[name] = token
+        return token
 
     def lease(self, name: str) -> AbstractAsyncContextManager[object]:  # noqa: ARG002 - nobody else has this store
         """Nobody else is here."""

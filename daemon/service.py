@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -13,34 +13,56 @@ from daemon.app import App
 from daemon.doors import admin_app, hook_app, listening
 from daemon.loop import settled
 from daemon.schedule import Schedule
-from state import units
-from state.errors import StateError
+from daemon.units import Unit, at_work
+from state import concerns, losses, units
+from state.database import Tx
+from state.errors import StateError, TakenOver
 
 log = structlog.get_logger()
 
-_HOOKS_EVERY_S = 3600.0
-_DRAIN_S = 20.0
+DRAIN_S = 20.0
 """How long work under way may take to finish; longer than one request may take to be answered."""
+GRACE_S = 3.0
+"""How long a request may take to be answered once a door closes. Who is slower tries again: the others wait for us."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What ends the service gracefully."""
+
+_HOOKS_EVERY_S = 3600.0
 
 
 async def serve(
-    app: App, *, ready: Callable[[str, str], None] | None = None, stop: asyncio.Event | None = None
+    app: App,
+    *,
+    sockets: Mapping[str, int] | None = None,
+    ready: Callable[[str, str], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had.
+    """Run until SIGTERM, SIGINT or ``stop``. Raises DoorError when an address cannot be had, TakenOver when another
+    process took over.
 
+    ``sockets``: listening sockets by door (see ``daemon.handed``), which stand for the addresses of the configuration.
     ``ready`` is told both addresses once they listen.
     """
-    ended = stop or asyncio.Event()
+    ended, held = stop or asyncio.Event(), sockets or {}
     _on_signals(ended)
+    app.on_taken_over = ended.set
     server, schedule = app.config.server, Schedule(app)
+    looks = admin_app(app, lambda: health(app), app.metrics)
     async with contextlib.AsyncExitStack() as doors:
         hooks = await doors.enter_async_context(
-            listening(hook_app(app, app.metrics), server.hooks, label="server.hooks")
+            listening(
+                hook_app(app, app.metrics),
+                server.hooks,
+                label="server.hooks",
+                fd=held.get("hooks"),
+                grace=GRACE_S,
+            )
         )
         admin = await doors.enter_async_context(
-            listening(admin_app(app, lambda: health(app), app.metrics), server.admin, label="server.admin")
+            listening(looks, server.admin, label="server.admin", fd=held.get("admin"), grace=GRACE_S)
         )
         settled()
+        await _door(app, anew=True)
         schedule.start()
         log.info("started", hooks=str(hooks), admin=str(admin), connections=len(app.connectors))
         if ready is not None:
@@ -50,12 +72,23 @@ async def serve(
         finally:
             log.info("stopping", busy=list(app.engine.busy))
             schedule.stop()
-    await app.engine.drain(_DRAIN_S)
+        # The doors go on meanwhile: what they store is read after the next start.
+        await app.engine.drain(DRAIN_S)
+        await _door(app)
+    if app.taken_over is not None:
+        raise app.taken_over
+
+
+async def _door(app: App, *, anew: bool = False) -> None:
+    """Note that the hook door is open; what was sent while it was not is nobody's loss but ours."""
+    app.serving = anew
+    with contextlib.suppress(StateError):
+        await app.db.transaction(lambda tx: losses.door_open(tx, now=app.ms(), anew=anew), "door.open")
 
 
 def _on_signals(ended: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, ended.set)
 
@@ -77,16 +110,34 @@ async def ensure_hooks(app: App, public_url: str, ended: asyncio.Event | None = 
     for name, connector in app.connectors.items():
         if not hasattr(connector, "webhooks") or app.one_sender(name)[0] != name:
             continue  # one webhook serves all companies of a developer account
-        url = f"{public_url.rstrip('/')}/hooks/{name}"
+        unit = Unit(app, f"hooks:{name}")
         try:
-            async for hook in each(connector.webhooks.ensure(url)):
-                await app.keep_hook(name, hook)
-                if ended is not None and ended.is_set():
-                    return
+            with at_work(unit):
+                await _ensured(unit, name, f"{public_url.rstrip('/')}/hooks/{name}", ended)
         except PlatformError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=error.sentence)
+        except TakenOver as error:
+            app.give_way(error)
+            return
         except StateError as error:
             log.warning("webhooks_not_ensured", connection=name, problem=str(error))
+
+
+async def _ensured(unit: Unit, name: str, url: str, ended: asyncio.Event | None) -> None:
+    """A webhook whose secret nobody knows is made anew: it was shown once, maybe to a process that died on its way to the disk."""
+    app, manager, unknown = unit.app, unit.app.connectors[name].webhooks, list[str]()  # type: ignore[attr-defined]  # looked at before
+    await unit.commit(lambda _tx: None, "hooks.begin")
+    async for hook in each(manager.ensure(url)):
+        if not await app.keep_hook(name, hook, unit):
+            unknown.append(hook.id)
+        if ended is not None and ended.is_set():
+            return
+    for webhook in unknown:
+        log.warning("webhook_without_secret", connection=name, webhook=webhook)
+        await manager.delete(webhook)
+    if unknown:
+        async for hook in each(manager.ensure(url)):
+            await app.keep_hook(name, hook, unit)
 
 
 async def each(asked: Any) -> AsyncIterator[Any]:
@@ -99,7 +150,13 @@ async def each(asked: Any) -> AsyncIterator[Any]:
 
 
 async def health(app: App) -> dict[str, Any]:
-    """For ``/healthz``: well unless the store cannot be read; what needs a human is listed and is no illness."""
-    rows = await app.db.read(units.every)
-    stuck = {row["key"]: row["problem"]["what"] for row in rows if row["problem"]}
-    return {"ok": True, "busy": list(app.engine.busy), "problems": stuck}
+    """For ``/healthz``: well unless the store fails; what needs a human is listed and is no illness."""
+
+    def look(tx: Tx) -> dict[str, Any]:
+        stuck = {row["key"]: row["problem"]["what"] for row in units.every(tx) if row["problem"]}
+        return {"problems": stuck, "concerns": [row["key"] for row in concerns.standing(tx)]}
+
+    found = await app.db.read(look)
+    if app.trouble is not None:
+        found["problems"]["store"] = str(app.trouble)
+    return {"ok": app.trouble is None, "busy": list(app.engine.busy), **found}

@@ -72,6 +72,17 @@ def key_file(db: Path) -> Path:
     return db.with_name(db.name + ".key")
 
 
+def key_place(db: Path, env: Mapping[str, str] = os.environ) -> str | None:
+    """Where the sealing key is, in words."""
+    if _credentials(env)(CREDENTIAL):
+        return f"the systemd credential {CREDENTIAL}"
+    if named := env.get("BOOKFERRY_KEY_FILE"):
+        return named
+    if env.get("BOOKFERRY_KEY"):
+        return "the environment variable BOOKFERRY_KEY"
+    return str(file) if (file := key_file(db)).exists() else None
+
+
 def find_key(db: Path, env: Mapping[str, str] = os.environ) -> str | None:
     """The sealing key from the first place that has one. Raises WrongKey when that place cannot be read."""
     if found := _credentials(env)(CREDENTIAL):

@@ -38,12 +38,23 @@ class SealedTokens:
 
     async def get(self, name: str) -> Token | None:
         """The newest token of this name."""
-        found = await self._db.read(lambda tx: tokens.get(tx, self._box, name))
+        return await self._db.read(lambda tx: self._opened(tx, name))
+
+    def _opened(self, tx: Tx, name: str) -> Token | None:
+        found = tokens.get(tx, self._box, name)
         return Token(**orjson.loads(found[0])) if found else None
 
-    async def put(self, name: str, token: Token) -> None:
-        """On disk once this returns."""
-        await self.put_all({name: token})
+    async def put(self, name: str, token: Token, *, was: Token | None) -> Token | None:
+        """In the place of ``was``, and of nothing else; gives what is kept now. On disk once this returns."""
+
+        def swap(tx: Tx) -> Token | None:
+            held = self._opened(tx, name)
+            if held != was:
+                return held
+            tokens.put(tx, self._box, name, _plain(token), expires_at=token.expires_at)
+            return token
+
+        return await self._db.transaction(swap, "token.put")
 
     async def put_all(self, new: Mapping[str, Token]) -> None:
         """All of them or none, in this order."""
@@ -52,7 +63,7 @@ class SealedTokens:
             for name, token in new.items():
                 tokens.put(tx, self._box, name, _plain(token), expires_at=token.expires_at)
 
-        await self._db.transaction(put, "token.put")
+        await self._db.transaction(put, "token.given")
 
     async def forget(self, names: Sequence[str]) -> int:
         """Gives how many there were."""

@@ -187,6 +187,17 @@ class World:
         seen = journal.first_seen(tx, want.source.id)
         return back is not None and attempts.creating(tx, back.name, want.source.kind, seen)
 
+    def may_be_there(self, tx: Tx, want: Want) -> bool:
+        """Whether what stands for no entity may have been made before all that this store knows.
+
+        Its source is older than the arming of its route, and no link would tell.
+        """
+        spec = self.spec(want.route.target.connection, want.kind)
+        if spec.under is None or not (spec.marked_in or spec.told_by):
+            return False
+        baseline = cursors.route(tx, want.route.name).baseline
+        return journal.known_at(tx, want.source.id, baseline)
+
     def origins(self, tx: Tx, records: Iterable[Record]) -> dict[int, Record]:
         """For records that carry our mark, and stand for themselves alone so far: the record that each was made from.
 

@@ -22,6 +22,7 @@ from pydantic import (
     InstanceOf,
     PlainSerializer,
     PrivateAttr,
+    SecretStr,
     SerializeAsAny,
     WithJsonSchema,
 )
@@ -31,8 +32,8 @@ from mapping.guard import Guard
 from mapping.model import Kind
 from mapping.problem import InvalidError, Problem, instead
 from mapping.settings import ConnectionSettings
-from mapping.surprise import CANARY, Limits
-from mapping.timing import Poll, parse_poll
+from mapping.surprise import CANARY
+from mapping.timing import DAY, KEEP_PATTERN, Interval, Poll, parse_keep, parse_poll
 
 Scalar = str | int | float | bool
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
@@ -152,6 +153,26 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _alert_url(given: SecretStr) -> SecretStr:
+    text = given.get_secret_value()
+    try:
+        parts = urlsplit(text)
+        host, bad = parts.hostname, parts.username is not None or parts.fragment or parts.port == 0
+    except ValueError:
+        host, bad, parts = None, True, urlsplit("")
+    odd = re.search(r"\s|//|/\.{1,2}(/|$)", parts.path) or re.search(r"\s", text)
+    if parts.scheme not in {"http", "https"} or not host or bad or odd:
+        raise InvalidError(
+            "is not an address for alerts",
+            "write the whole address, such as https://hooks.example.com/services/…",
+        )
+    if parts.scheme == "http" and not is_loopback(host):
+        raise InvalidError(
+            "must be https: alerts tell of your business", "write https://, or an address on this machine"
+        )
+    return given
+
+
 def parse_since(text: str) -> datetime:
     """Read a date (its midnight in UTC) or an instant with its offset. Raises InvalidError."""
     remedy = "write a date such as 2026-11-01, or an instant such as 2026-11-01T09:00+13:00"
@@ -197,8 +218,12 @@ _SET_SCHEMA = {"type": ["string", "number", "boolean", "array"], "items": _SCALA
 
 _Door = Annotated[Door, _parsed(Door.parse), PlainSerializer(str), _pattern(DOOR_PATTERN)]
 _Endpoint = Annotated[Endpoint, _parsed(Endpoint.parse), PlainSerializer(str), _pattern(ENDPOINT_PATTERN)]
+_Keep = Annotated[
+    Interval, _parsed(parse_keep), PlainSerializer(lambda kept: f"{kept.seconds}s"), _pattern(KEEP_PATTERN)
+]
 _Since = Annotated[datetime, _parsed(parse_since), _pattern(SINCE_PATTERN)]
 _PublicUrl = Annotated[str, AfterValidator(_public_url), _pattern(r"^https?://\S+$")]
+_AlertUrl = Annotated[SecretStr, AfterValidator(_alert_url), _pattern(r"^https?://\S+$")]
 _When = Annotated[InstanceOf[Expression], WithJsonSchema({"type": ["string", "boolean"]})]
 _Set = Annotated[Mapping[str, Annotated[Any, WithJsonSchema(_SET_SCHEMA)]], BeforeValidator(_empty)]
 _Fields = Annotated[
@@ -230,6 +255,15 @@ class Server(_Keys):
     )
     public_url: _PublicUrl | None = Field(
         default=None, description="The https address at which the platforms reach the hook door."
+    )
+
+
+class Alerts(_Keys):
+    """How the owner hears of what needs attention."""
+
+    url: _AlertUrl = Field(
+        description="Where to POST each alert as JSON with a `text`: an incoming webhook of Slack, Mattermost, Teams or "
+        "ntfy, or an endpoint of your own."
     )
 
 
@@ -291,9 +325,8 @@ class Route(_Keys):
     )
     canary: Annotated[int | None, Field(ge=0)] = Field(
         default=None,
-        description="So many writes go out after arming, then the others wait until somebody has looked at them and "
-        "approves; with notify: allow only those count that notify. 0 turns it off. Default: 5 with notify: allow, "
-        "otherwise 0.",
+        description="So many writes (loud ones, with notify: allow) go out after arming, then the others wait for an "
+        "approval. 0: off. Default: 5 with notify: allow, otherwise 0.",
     )
     guard: _Guard = Field(
         default_factory=Guard,
@@ -320,9 +353,19 @@ class Config(_Keys):
     state: str = Field(
         default="bookferry.db", min_length=1, description="The SQLite file that holds all state."
     )
+    keep: _Keep = Field(
+        default=Interval(90 * DAY),
+        json_schema_extra={"default": "90d"},
+        description="How long the history is kept, in hours or days: webhooks that were read, writes that ended, the single "
+        "steps of a record's changes. What deduplication needs is kept longer.",
+    )
     connections: Mapping[_Name, SerializeAsAny[ConnectionSettings]] = Field(
         min_length=1,
         description="One entry an account on a platform; the name is used in routes and in messages.",
+    )
+    alerts: Alerts | None = Field(
+        default=None,
+        description="How you hear of what needs attention. Default: the log and `bookferry status`.",
     )
     lookups: Annotated[Mapping[str, Mapping[str, _Row]], BeforeValidator(_empty)] = Field(
         default_factory=dict, description="Tables for lookup(table, key) in expressions."
@@ -349,10 +392,6 @@ class Config(_Keys):
         """This configuration, with its warnings: said once, by the loader."""
         self._warnings = tuple(warnings)
         return self
-
-    def limits(self, route: Route) -> Limits:
-        """How much a route may do within a day without asking."""
-        return route.guard.over(self.guard)
 
     def poll(self, connection: str) -> Poll:
         """How often to poll a connection. Raises KeyError for a name that is not configured."""

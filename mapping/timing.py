@@ -11,8 +11,10 @@ from mapping.problem import InvalidError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 31 * UNITS["d"]
+LONGEST_KEPT = 3650 * UNITS["d"]
 DAY = UNITS["d"]
 
+KEEP_PATTERN = r"^\s*\d{1,9}[hd]\s*$"
 POLL_PATTERN = r"^\s*\d+[smhd]\s*$|^\s*([^\s@]+\s+){4}[^\s@]+\s*$"
 RATE_PATTERN = r"^\d+/\d*[smh]$"
 
@@ -69,6 +71,17 @@ def parse_rate(text: str) -> tuple[int, int]:
     if not requests or not 0 < seconds <= DAY:
         raise InvalidError("is out of range", "allow at least 1 request, in a time between 1s and 24h")
     return requests, seconds
+
+
+def parse_keep(text: str) -> Interval:
+    """Read ``90d``: for how long something is kept. Raises InvalidError."""
+    match = re.fullmatch(r"(\d{1,9})([hd])", text.strip(), re.ASCII)
+    if match is None:
+        raise InvalidError("is not a time to keep something", "write hours or days, such as 48h or 90d")
+    seconds = int(match[1]) * UNITS[match[2]]
+    if not UNITS["h"] <= seconds <= LONGEST_KEPT:
+        raise InvalidError("is out of range", "choose a time between 1h and 3650d")
+    return Interval(seconds)
 
 
 def _interval(text: str) -> Interval:

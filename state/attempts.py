@@ -1,11 +1,11 @@
-"""What attempts tell of the past and of now: writes that repeat themselves, creates without an answer."""
+"""What was tried to fulfil the intents of the outbox: one row a call."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from mapping.model import Kind
-from state.database import Tx
+from state.database import Row, Tx
 from state.outbox import Intent
 
 
@@ -38,3 +38,19 @@ def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
             until=until,
         )
     )
+
+
+def last(tx: Tx, intent: Intent) -> Row | None:
+    """The last attempt of this route for this entity: a doubt outlives the intent that was given up with it."""
+    return tx.row(
+        "SELECT a.* FROM attempt a JOIN intent i ON i.id = a.intent WHERE i.route = :r AND i.kind = :k AND i.entity = :e"
+        " ORDER BY a.id DESC LIMIT 1",
+        r=intent.route,
+        k=intent.kind.value,
+        e=intent.entity,
+    )
+
+
+def of_intent(tx: Tx, intent: int) -> list[Row]:
+    """All attempts of an intent, oldest first."""
+    return tx.rows("SELECT * FROM attempt WHERE intent = :i ORDER BY id", i=intent)

@@ -57,6 +57,11 @@ def clear(tx: Tx, ids: Iterable[int]) -> None:
     )
 
 
+def may_be_sent(intent: Intent) -> bool:
+    """Whether the guard let its newest revision through, and nobody is at it."""
+    return intent.state in {"open", "waiting"} and intent.cleared == intent.revision
+
+
 def hold(tx: Tx, ids: Iterable[int], *, problem: str) -> None:
     """Hold intents until a human approves them."""
     tx.run(
@@ -105,17 +110,15 @@ def give_up(tx: Tx, ids: Iterable[int], *, why: str, now: int) -> None:
     )
 
 
-def drop(tx: Tx, route: str, *, why: str, now: int) -> int:
-    """End all that a route still wanted; but what was half done, as a move, is finished. Gives how many writes that were."""
-    rows = tx.rows(
-        "SELECT id FROM intent WHERE route = :r AND state IN ('open', 'held', 'waiting') AND doubt_since IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.intent = intent.id AND a.outcome = 'done')",
+def drop_route(tx: Tx, route: str, *, why: str, now: int) -> None:
+    """A route wants nothing any more. What it sent with an unknown outcome stays until it was looked up."""
+    tx.run(
+        "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE route = :r"
+        " AND state IN ('open', 'held', 'waiting', 'parked') AND doubt_since IS NULL",
+        why=why,
+        now=now,
         r=route,
     )
-    give_up(tx, [row["id"] for row in rows], why=why, now=now)
-    if not tx.value("SELECT 1 FROM intent WHERE route = :r AND state = 'held' LIMIT 1", r=route):
-        note(tx, route, None, now=now)
-    return len(rows)
 
 
 def count(tx: Tx, route: str, let_through: Iterable[Pending], now: int) -> None:

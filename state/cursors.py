@@ -11,7 +11,7 @@ from typing import Any
 
 from mapping.model import Kind
 from mapping.record import Coverage, Page
-from state import journal
+from state import clearance, journal
 from state.database import Tx
 from state.ledger import stream_id
 
@@ -156,7 +156,8 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
     if route(tx, name).armed:
         return route(tx, name)
     tx.run(
-        "INSERT INTO route (name, armed_at, cutover, baseline, position) VALUES (:n, :at, :cut, :end, :pos)"
+        "INSERT INTO route (name, armed_at, cutover, baseline, position, slept_to)"
+        " VALUES (:n, :at, :cut, :end, :pos, (SELECT max(slept_to) FROM route))"
         " ON CONFLICT (name) DO UPDATE SET armed_at = excluded.armed_at, cutover = excluded.cutover,"
         " baseline = excluded.baseline, position = excluded.position, canary = 0",
         n=name,
@@ -168,8 +169,9 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
     return route(tx, name)
 
 
-def disarm(tx: Tx, name: str) -> bool:
-    """Stop a route from pushing. Gives whether it was armed."""
+def disarm(tx: Tx, name: str, *, now: int) -> bool:
+    """Stop a route from pushing: what it wanted and never sent is wanted no more. Gives whether it was armed."""
+    clearance.drop_route(tx, name, why="the route was disarmed", now=now)
     return bool(tx.run("UPDATE route SET armed_at = NULL WHERE name = :n AND armed_at IS NOT NULL", n=name))
 
 
@@ -186,6 +188,13 @@ def heard(tx: Tx, name: str) -> None:
 def say(tx: Tx, name: str, said: Mapping[str, Any]) -> None:
     """Remember the text of a route."""
     tx.run("UPDATE route SET said = :s WHERE name = :n", s=json.dumps(said), n=name)
+
+
+def wake(tx: Tx, name: str) -> None:
+    """The lists of a route have been read since the backup that this store was restored from: its knowledge is new."""
+    tx.run(
+        "UPDATE route SET slept_to = :end WHERE name = :n AND slept_to > :end", n=name, end=journal.end(tx)
+    )
 
 
 def move_route(tx: Tx, name: str, position: int) -> None:

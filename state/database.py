@@ -3,10 +3,16 @@
 One thread owns the only connection that writes. Transactions that arrive together share one commit, each in a
 savepoint of its own, so that a failing one takes back nothing but itself; all are on disk (``synchronous=FULL``)
 before any caller goes on. A file lock keeps a second daemon away.
+
+When the disk fails, all that shared the commit are told so, and the connection is given up: after a failed fsync the
+system may take for clean what it never wrote. The next commit opens the file anew, as after a crash, so the store goes
+on by itself once the disk is good again.
 """
 
 import asyncio
+import errno
 import fcntl
+import json
 import queue
 import sqlite3
 import threading
@@ -24,6 +30,11 @@ Row = dict[str, Any]
 
 _SHARED_COMMIT = 256
 """At most so many transactions share one commit."""
+_WAL_KEPT = 16 * 1024 * 1024
+"""So much of the write-ahead log stays on disk after what it holds is in the file, in bytes."""
+_OF_THE_CALLER = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+_NOT_OF_THE_CALLER = (sqlite3.Error, json.JSONDecodeError)
+"""The disk, the file or what stands in it. All JSON in it is our own: what cannot be read any more is damaged."""
 
 
 class Tx:
@@ -58,6 +69,10 @@ class Tx:
         sql = f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))} {otherwise}"
         return self._connection.execute(sql, [*chain.from_iterable(rows)]).rowcount
 
+    def copy_to(self, other: sqlite3.Connection) -> None:
+        """Copy all that this transaction sees into another database."""
+        self._connection.backup(other)
+
     def many(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """The same statement for many rows."""
         self._connection.executemany(sql, rows)
@@ -83,6 +98,7 @@ class Database:
         self._lock: IO[str] | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="state-reader")
         self._read_from: sqlite3.Connection | None = None
+        self._write_to: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._write_for_ever, name="state-writer", daemon=True)
         self._ready: Future[None] = Future()
         self._closing = False
@@ -103,11 +119,11 @@ class Database:
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
         self._closing = True
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._reader.shutdown()
+        await asyncio.to_thread(self._reader.shutdown)
         if self._read_from is not None:
             self._read_from.close()
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)  # the last to close brings everything into the one file
         if self._lock is not None:
             self._lock.close()
 
@@ -133,14 +149,17 @@ class Database:
                 return fn(Tx(self._read_from))
             finally:
                 self._read_from.rollback()
-        except sqlite3.Error as error:
+        except _NOT_OF_THE_CALLER as error:
+            _give_up(self._read_from)
+            self._read_from = None
             raise unavailable(self.path, error) from error
 
     def _write_for_ever(self) -> None:
         try:
-            connection = connect(self.path)
-            _migrated(connection, self.path)
+            self._write_to = connect(self.path)
+            _migrated(self._write_to, self.path)
         except BaseException as error:  # noqa: BLE001 - handed to the one who opened
+            _give_up(self._write_to)
             known = isinstance(error, StateError)
             self._ready.set_exception(
                 error if known or not isinstance(error, sqlite3.Error) else unavailable(self.path, error)
@@ -148,10 +167,21 @@ class Database:
             return
         self._ready.set_result(None)
         while (job := self._jobs.get()) is not None:
-            self._commit_together(connection, self._batch(job))
-        with suppress(sqlite3.Error):
-            connection.execute("PRAGMA optimize")
-        connection.close()
+            self._commit_together(self._batch(job))
+        if self._write_to is not None:
+            with suppress(sqlite3.Error):
+                self._write_to.execute("PRAGMA optimize")
+        _give_up(self._write_to)
+
+    def _writer(self) -> sqlite3.Connection:
+        """The connection that writes; a new one where the last was given up. Raises StateError, sqlite3.Error."""
+        if self._write_to is None:
+            from state.migrations import check
+
+            # Not made where it is gone: what is stored in an empty file is lost when the disk comes back.
+            self._write_to = connect(self.path, make=False)
+            check(Tx(self._write_to), self.path)
+        return self._write_to
 
     def _batch(self, first: _Job) -> list[_Job]:
         batch = [first]
@@ -166,21 +196,31 @@ class Database:
             batch.append(job)
         return batch
 
-    def _commit_together(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    def _commit_together(self, batch: list[_Job]) -> None:
         try:
+            connection = self._writer()
             connection.execute("BEGIN IMMEDIATE")
             for job in batch:
                 _carry_out(connection, job, alone=len(batch) == 1)
             self._commit(connection, batch)
         except Exception as error:  # noqa: BLE001 - the writer lives on, whatever happens
-            with suppress(sqlite3.Error):
-                connection.rollback()
+            _give_up(self._write_to)
+            self._write_to = None
             for job in batch:
-                job.error = unavailable(self.path, error) if isinstance(error, sqlite3.Error) else error
+                job.error = unavailable(self.path, error) if isinstance(error, _NOT_OF_THE_CALLER) else error
         _answer(batch)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:  # noqa: ARG002 - named for subclasses
         connection.commit()
+
+
+def _give_up(connection: sqlite3.Connection | None) -> None:
+    """Close a connection, whatever state it is in. What it did not commit is taken back."""
+    if connection is not None:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        with suppress(sqlite3.Error):
+            connection.close()
 
 
 def _carry_out(connection: sqlite3.Connection, job: _Job, *, alone: bool) -> None:
@@ -189,13 +229,19 @@ def _carry_out(connection: sqlite3.Connection, job: _Job, *, alone: bool) -> Non
         connection.execute("SAVEPOINT job")
     try:
         job.result = job.fn(Tx(connection))
-    except sqlite3.OperationalError:
+    except _OF_THE_CALLER as error:
+        _take_back(connection, job, error, alone=alone)
+    except _NOT_OF_THE_CALLER:
         raise  # the disk, not the caller: nothing of this commit can be trusted
     except Exception as error:  # noqa: BLE001 - handed to the caller; what it did is taken back
-        job.error = error
-        connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
+        _take_back(connection, job, error, alone=alone)
     if not alone:
         connection.execute("RELEASE job")
+
+
+def _take_back(connection: sqlite3.Connection, job: _Job, error: Exception, *, alone: bool) -> None:
+    job.error = error
+    connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
 
 
 def _answer(batch: list[_Job]) -> None:
@@ -215,17 +261,22 @@ def _tell(jobs: list[_Job]) -> None:
             job.future.set_exception(job.error)
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, make: bool = True) -> sqlite3.Connection:
     """A connection with the pragmas that the promises need. Raises sqlite3.Error."""
-    mode = "ro" if read_only else "rwc"
+    mode = "ro" if read_only else "rwc" if make else "rw"
     connection = sqlite3.connect(
-        f"file:{_escaped(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        f"file:{escaped(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
-    connection.execute("PRAGMA busy_timeout=5000")
-    if not read_only:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
+    try:
+        connection.execute("PRAGMA busy_timeout=5000")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_KEPT}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -240,7 +291,7 @@ def reading(path: Path) -> Iterator[Tx]:
         with closing(connect(path, read_only=True)) as connection:
             connection.execute("BEGIN")
             yield Tx(connection)
-    except sqlite3.Error as error:
+    except _NOT_OF_THE_CALLER as error:
         raise unavailable(path, error) from error
 
 
@@ -257,7 +308,7 @@ def writing(path: Path) -> Iterator[Tx]:
                 connection.rollback()
                 raise
             connection.commit()
-    except sqlite3.Error as error:
+    except _NOT_OF_THE_CALLER as error:
         raise unavailable(path, error) from error
 
 
@@ -269,7 +320,8 @@ def _migrated(connection: sqlite3.Connection, path: Path) -> None:
     migrate(Tables(connection), path)
 
 
-def _escaped(path: Path) -> str:
+def escaped(path: Path) -> str:
+    """A path as SQLite wants it in a URI."""
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
@@ -278,9 +330,9 @@ def lock(path: Path) -> IO[str]:
     try:
         held = path.with_name(path.name + ".lock").open("a", encoding="utf-8")
     except OSError as error:
-        raise StoreUnavailable(
-            f"{path}: cannot be opened ({error.strerror}). Check that the folder exists and is writable."
-        ) from error
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        remedy = "Free some space." if full else "Check that the folder exists and is writable."
+        raise StoreUnavailable(f"{path}: cannot be opened ({error.strerror}). {remedy}") from error
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -291,19 +343,27 @@ def lock(path: Path) -> IO[str]:
     return held
 
 
+_DAMAGED = "The file is damaged: restore the last backup."
 _REMEDIES = {
     "disk is full": "Free some space; what was acknowledged is safe, and work goes on where it stopped.",
     "readonly": "Make the file and its folder writable for this user.",
     "unable to open": "Check that the folder exists and is writable.",
     "locked": "Another program holds the file: close it (a database browser, a backup) and try again.",
     "not a database": "This is not a bookferry database: point `state:` at another file.",
-    "malformed": "The file is damaged: restore the last backup.",
-    "disk I/O error": "The disk refused the write: check its health.",
+    "malformed": _DAMAGED,
+    "could not decode": _DAMAGED,
+    "disk i/o error": "The disk failed: check its health. What was acknowledged is safe, and work goes on where it stopped.",
 }
 
 
-def unavailable(path: Path, error: sqlite3.Error) -> StoreUnavailable:
-    """An error of SQLite as a sentence that says what to do."""
-    text = str(error)
-    remedy = next((remedy for words, remedy in _REMEDIES.items() if words in text), "Nothing was stored.")
-    return StoreUnavailable(f"{path}: {text}. {remedy}")
+def remedy(error: Exception) -> str:
+    """What to do about an error of SQLite."""
+    text = str(error).lower()
+    return next((remedy for words, remedy in _REMEDIES.items() if words in text), "Nothing was stored.")
+
+
+def unavailable(path: Path, error: Exception) -> StoreUnavailable:
+    """An error of SQLite, or of what stands in the file, as a sentence that says what to do."""
+    if isinstance(error, json.JSONDecodeError):
+        return StoreUnavailable(f"{path}: what is stored cannot be read. {_DAMAGED}")
+    return StoreUnavailable(f"{path}: {error}. {remedy(error)}")

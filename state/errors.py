@@ -4,7 +4,8 @@ StateError
 ├── StoreUnavailable   locked, read-only, full, unreadable: nothing was stored, the caller may try again
 ├── StoreTooNew        written by a newer version of the program
 ├── WrongKey           the sealing key does not open what is sealed, or is missing
-└── Fenced             another process has taken over this unit of work: write nothing more
+└── Fenced             somebody else has taken over this unit of work: write nothing more
+    └── TakenOver      another process has opened the store: write nothing more at all, and end
 """
 
 
@@ -26,3 +27,7 @@ class WrongKey(StateError):
 
 class Fenced(StateError):
     """The unit was claimed by someone else since: this claim must not write any more."""
+
+
+class TakenOver(Fenced):
+    """Another process has opened the store since: this one must end."""

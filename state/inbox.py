@@ -8,6 +8,7 @@ from itertools import islice
 
 import orjson
 
+from state import losses
 from state.database import Database, Row, Tx
 
 _TOGETHER = 128
@@ -71,8 +72,11 @@ def _first_of(new: set[tuple[str, bytes]], key: tuple[str, bytes]) -> bool:
 def _look_again(tx: Tx, arrival: Arrival) -> bool:
     return bool(
         tx.run(
-            "UPDATE inbox SET state = 'new', due_at = :now, failures = 0"
+            # With its content: that of the first one may have been forgotten.
+            "UPDATE inbox SET state = 'new', due_at = :now, failures = 0, headers = :h, body = :b"
             " WHERE connection = :c AND digest = :d AND state = 'done'",
+            h=arrival.headers,
+            b=arrival.body,
             c=arrival.connection,
             d=arrival.key,
             now=arrival.at,
@@ -143,6 +147,7 @@ def finish(
     note: str | None = None,
 ) -> None:  # fmt: skip
     """Note what became of a delivery: done, ignored or parked."""
+    losses.hear(tx, delivery)
     tx.run(
         "UPDATE inbox SET state = :state, event = coalesce(:e, event), kind = coalesce(:k, kind),"
         " ref = coalesce(:r, ref), note = :n WHERE id = :id",

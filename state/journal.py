@@ -27,6 +27,15 @@ def changed_after(
     return [get(tx, record) for record in ids], (rows[-1]["seq"] if rows else position)
 
 
+def since(tx: Tx, stream: int, position: int) -> list[Row]:
+    """What altered records of a stream after a position of the journal, oldest first."""
+    return tx.rows(
+        "SELECT seq, record, via, before FROM journal WHERE stream = :s AND seq > :p ORDER BY seq",
+        s=stream,
+        p=position,
+    )
+
+
 def end(tx: Tx) -> int:
     """The newest position of the journal."""
     return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal"))
@@ -42,6 +51,13 @@ def story(tx: Tx, record: int) -> list[Row]:
 def last_change(tx: Tx, record: int) -> int:
     """The journal's position of the last change of a record."""
     return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal WHERE record = :r", r=record))
+
+
+def known_at(tx: Tx, record: int, position: int) -> bool:
+    """Whether a record was known at a position of the journal."""
+    return bool(
+        tx.value("SELECT 1 FROM journal WHERE record = :r AND seq <= :p LIMIT 1", r=record, p=position)
+    )
 
 
 def status_known_at(tx: Tx, record: int, position: int) -> bool:
@@ -65,9 +81,8 @@ def field_changed_at(tx: Tx, record: Record, name: str, but: Sequence[str] = ())
     """
     row = tx.row(
         "SELECT j.at, j.seq = (SELECT max(seq) FROM journal WHERE record = :r) AS last FROM journal j"
-        " LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r"
-        " AND (json_type(j.before, '$.' || :n) IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n))"
-        " AND (i.route IS NULL OR i.route NOT IN (SELECT value FROM json_each(:but))) ORDER BY j.seq DESC LIMIT 1",
+        " WHERE j.record = :r AND (json_type(j.before, '$.' || :n) IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n))"
+        " AND (j.route IS NULL OR j.route NOT IN (SELECT value FROM json_each(:but))) ORDER BY j.seq DESC LIMIT 1",
         r=record.id,
         n=name,
         but=json.dumps(list(but)),
@@ -105,6 +120,6 @@ def as_of(tx: Tx, record: Record, at: int) -> dict[str, Any]:
 def last_writer(tx: Tx, record: int) -> str | None:
     """The route whose write last changed a record; None: somebody else did."""
     return tx.value(  # type: ignore[no-any-return]
-        "SELECT i.route FROM journal j LEFT JOIN intent i ON i.id = j.intent WHERE j.record = :r ORDER BY j.seq DESC LIMIT 1",
+        "SELECT route FROM journal WHERE record = :r ORDER BY seq DESC LIMIT 1",
         r=record,
     )

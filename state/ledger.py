@@ -174,8 +174,8 @@ class _Taking:
     def _note(self, changes: Iterable[tuple[int, Via, str | None, str | None]]) -> None:
         """Into the journal: record, how it was seen, former values, fields of which nothing was known before."""
         self.tx.many(
-            "INSERT INTO journal (stream, record, at, via, before, added, intent)"
-            " VALUES (:s, :r, :at, :via, :b, :a, :i)",
+            "INSERT INTO journal (stream, record, at, via, before, added, intent, route)"
+            " VALUES (:s, :r, :at, :via, :b, :a, :i, (SELECT route FROM intent WHERE id = :i))",
             [
                 {
                     "s": self.stream,

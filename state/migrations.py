@@ -87,7 +87,8 @@ CREATE TABLE journal (
     via TEXT NOT NULL,
     before TEXT,                    -- JSON: former values of the changed fields; NULL: first seen
     added TEXT,                     -- JSON list: fields of which nothing was known before
-    intent INTEGER                  -- our own write, whose answer this is
+    intent INTEGER,                 -- our own write, whose answer this is
+    route TEXT                      -- which route that write was of
 ) STRICT;
 CREATE INDEX journal_stream ON journal (stream, seq);
 CREATE INDEX journal_record ON journal (record);
@@ -121,6 +122,7 @@ CREATE TABLE link (
     undone_at INTEGER
 ) STRICT;
 CREATE INDEX link_record ON link (record);
+CREATE INDEX link_entity ON link (entity);
 
 CREATE TABLE route (
     name TEXT PRIMARY KEY,
@@ -129,7 +131,8 @@ CREATE TABLE route (
     baseline INTEGER NOT NULL DEFAULT 0, -- the end of the journal when it was armed
     position INTEGER NOT NULL DEFAULT 0, -- in the journal
     canary INTEGER DEFAULT 0,       -- how many canaries it has sent since; NULL: somebody has looked at them
-    said TEXT                       -- JSON: what its text was at the last push, and which keys changed when
+    said TEXT,                      -- JSON: what its text was at the last push, and which keys changed when
+    slept_to INTEGER                -- of a restored backup: changes up to here may have been carried before
 ) STRICT;
 
 -- Where a route's writes wait for a human since they are more than usual: why, and what they were compared with.
@@ -200,6 +203,7 @@ CREATE TABLE delivery (
     at INTEGER NOT NULL,
     PRIMARY KEY (route, kind, entity)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_entity ON delivery (entity);
 
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY,
@@ -219,6 +223,49 @@ CREATE TABLE inbox (
 ) STRICT;
 CREATE INDEX inbox_new ON inbox (connection, due_at) WHERE state = 'new';
 CREATE INDEX inbox_ref ON inbox (connection, ref) WHERE ref IS NOT NULL;
+
+-- How many webhooks of a connection were read, by the hour in which they came.
+CREATE TABLE heard (
+    connection TEXT NOT NULL,
+    hour INTEGER NOT NULL,          -- since the epoch
+    n INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (connection, hour)
+) STRICT, WITHOUT ROWID;
+
+-- What a list showed although a webhook should have told it. Gone when the webhook comes after all.
+CREATE TABLE finding (
+    seq INTEGER PRIMARY KEY,        -- of the journal
+    connection TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    what TEXT NOT NULL,             -- created, rescheduled, cancelled, …
+    changed_from INTEGER NOT NULL,  -- it happened between these two
+    changed_by INTEGER NOT NULL,
+    heard_from INTEGER NOT NULL,    -- a webhook about the record that came then or later told it
+    found_at INTEGER NOT NULL,
+    cause TEXT                      -- lost, down (nobody listened); NULL: the webhook may still come
+) STRICT;
+CREATE INDEX finding_connection ON finding (connection, found_at);
+
+-- When the hook door was open: one row a run.
+CREATE TABLE door_run (
+    opened_at INTEGER PRIMARY KEY,
+    seen_at INTEGER NOT NULL        -- it was open until then at least
+) STRICT;
+
+-- What the owner should know of: told once when it begins and once when it is over.
+CREATE TABLE concern (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    connection TEXT,
+    text TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    told_at INTEGER,
+    ended_at INTEGER,
+    end_told_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX concern_standing ON concern (key) WHERE ended_at IS NULL;
 
 CREATE TABLE token (
     name TEXT PRIMARY KEY,

@@ -6,12 +6,12 @@ unknown), ``parked`` (waits for a human), ``done``, ``dismissed``.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mapping.model import Kind
-from mapping.wish import Wish, Write
+from mapping.wish import MOVING, Wish, Write
 from state.database import Row, Tx
 
 UNFINISHED = ("open", "held", "waiting", "sending", "parked")
@@ -45,11 +45,6 @@ class Intent:
     retried_at: int | None
     """When a human last said that it is to go on."""
 
-    @property
-    def may_be_sent(self) -> bool:
-        """Whether the guard let its newest revision through, and nobody is at it."""
-        return self.state in {"open", "waiting"} and self.cleared == self.revision
-
 
 def of_row(row: Row) -> Intent:
     """The intent that a row of the table is."""
@@ -76,10 +71,11 @@ def put(
     if row is None:
         return int(
             tx.value(
-                # What was given up in doubt may stand at the target: it is looked for before it is made.
+                # What was given up in doubt, or carried after the backup that this store is, may stand at the target.
                 "INSERT INTO intent (route, connection, kind, entity, source, wish, act, loud, state, due_at, created_at, doubt_since)"
-                " VALUES (:r, :c, :k, :e, :s, :w, :act, :loud, 'open', :due, :now, (SELECT doubt_since FROM intent"
-                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1)) RETURNING id",
+                " VALUES (:r, :c, :k, :e, :s, :w, :act, :loud, 'open', :due, :now, coalesce((SELECT doubt_since FROM intent"
+                " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1), (SELECT :now FROM route"
+                " WHERE name = :r AND slept_to >= (SELECT max(seq) FROM journal WHERE record = :s)))) RETURNING id",
                 due=due,
                 r=route,
                 c=connection,
@@ -142,25 +138,26 @@ def _unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Row | None:
     )
 
 
-def due(tx: Tx, connection: str, now: int, limit: int) -> list[Intent]:
-    """Intents that were let through and may be sent now: people before the bookings that need them, oldest first."""
+def due(tx: Tx, connection: str, routes: Sequence[str], now: int, limit: int) -> list[Intent]:
+    """Intents of these routes that were let through and may be sent now: people before the bookings that need them, oldest first."""
     rows = tx.rows(
         "SELECT * FROM intent WHERE connection = :c AND state = 'open' AND due_at <= :now AND cleared = revision"
-        " ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
+        " AND route IN (SELECT value FROM json_each(:routes)) ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
         c=connection,
+        routes=json.dumps(routes),
         now=now,
         n=limit,
     )
     return [of_row(row) for row in rows]
 
 
-def next_due(tx: Tx, connection: str, routes: Iterable[str]) -> int | None:
-    """When the next intent of one of these routes becomes due; None when none is open."""
+def next_due(tx: Tx, connection: str, routes: Sequence[str]) -> int | None:
+    """When the next intent of these routes becomes due; None when none is open."""
     return tx.value(  # type: ignore[no-any-return]
         "SELECT min(due_at) FROM intent WHERE connection = :c AND state = 'open'"
         " AND route IN (SELECT value FROM json_each(:routes))",
         c=connection,
-        routes=json.dumps(list(routes)),
+        routes=json.dumps(routes),
     )
 
 
@@ -231,9 +228,17 @@ def done(
         rev=intent.revision,
         id=intent.id,
     )
-    delivered(
-        tx, intent.route, intent.kind, intent.entity, intent.wish.fields, now=now, target=target, shown=shown
-    )
+    told = sent_with(tx, intent.route, intent.kind, intent.entity, intent.wish)
+    delivered(tx, intent.route, intent.kind, intent.entity, told, now=now, target=target, shown=shown)
+
+
+def sent_with(tx: Tx, route: str, kind: Kind, entity: int, wish: Wish) -> Mapping[str, Any]:
+    """What was sent once this wish is fulfilled. An end says nothing of the other fields: should it be taken back, what a
+    person changed there meanwhile stays, and only the time is told anew.
+    """
+    made = delivery(tx, route, kind, entity) if wish.ended else None
+    kept = made.sent if made else {}
+    return {**{name: value for name, value in kept.items() if name not in MOVING}, **wish.fields}
 
 
 def delivered(
@@ -347,7 +352,7 @@ def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
 
 
 def recover(tx: Tx, connection: str, *, now: int) -> int:
-    """After a crash: calls that were under way have an unknown outcome. Gives how many there were."""
+    """After a crash: calls under way have an unknown outcome, and may have been sent until now. Gives how many there were."""
     tx.run(
         "UPDATE attempt SET outcome = 'unknown', ended_at = :now, detail = 'the process ended during the call'"
         " WHERE outcome IS NULL AND intent IN (SELECT id FROM intent WHERE connection = :c AND state = 'sending')",
@@ -356,7 +361,7 @@ def recover(tx: Tx, connection: str, *, now: int) -> int:
     )
     return tx.run(
         "UPDATE intent SET state = 'open', due_at = :now, problem = 'the outcome of the last call is unknown',"
-        " doubt_since = (SELECT max(started_at) FROM attempt WHERE intent = intent.id)"
+        " doubt_since = :now"
         " WHERE connection = :c AND state = 'sending'",
         now=now,
         c=connection,
@@ -392,8 +397,3 @@ def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
         json.loads(row["shown"]) if row["shown"] else None,
         row["at"],
     )
-
-
-def attempts(tx: Tx, intent: int) -> list[Row]:
-    """All attempts of an intent, oldest first."""
-    return tx.rows("SELECT * FROM attempt WHERE intent = :i ORDER BY id", i=intent)

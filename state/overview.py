@@ -50,6 +50,15 @@ def shadow(tx: Tx, tables: Iterable[str]) -> None:
         tx.run(f"INSERT INTO temp.{table} SELECT * FROM main.{table}")
 
 
+def size(tx: Tx) -> dict[str, int]:
+    """How large the file is, and how much of it is free to be used again, in bytes."""
+    page = int(tx.value("PRAGMA page_size"))
+    return {
+        "bytes": page * int(tx.value("PRAGMA page_count")),
+        "free": page * int(tx.value("PRAGMA freelist_count")),
+    }
+
+
 def intents(tx: Tx) -> list[Row]:
     """How many intents each route has in each state."""
     return tx.rows(

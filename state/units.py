@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from state.database import Row, Tx
-from state.errors import Fenced
+from state.errors import Fenced, TakenOver
+
+STORE = "store"
+"""The key of the whole store: claimed by each process that opens it, and so taken away from the one before."""
+
+ALERT, TIDY = "alert:", "tidy:"
+"""Units of no connection: one tells the owner what needs attention, one forgets what is old."""
+OF_NONE = frozenset({ALERT, TIDY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +34,17 @@ def claim(tx: Tx, key: str, *, now: int) -> Claim:
     return Claim(key, epoch)
 
 
-def fence(tx: Tx, held: Claim) -> None:
-    """First statement of each of a unit's transactions. Raises Fenced when the unit was claimed anew."""
-    if tx.value("SELECT epoch FROM unit WHERE key = :k", k=held.key) != held.epoch:
-        raise Fenced(f"{held.key} was taken over by another process")
+def fence(tx: Tx, *held: Claim) -> None:
+    """First statement of each of a unit's transactions. Raises Fenced when something of it was claimed anew."""
+    for claimed in held:
+        if tx.value("SELECT epoch FROM unit WHERE key = :k", k=claimed.key) == claimed.epoch:
+            continue
+        if claimed.key != STORE:
+            raise Fenced(f"{claimed.key} was claimed anew")
+        raise TakenOver(
+            "this database was taken over by another bookferry, so this one writes nothing more and ends."
+            " One at a time may use it."
+        )
 
 
 def succeeded(tx: Tx, key: str, *, now: int, next_due: int | None = None) -> None:
@@ -63,7 +77,9 @@ def get(tx: Tx, key: str) -> Row | None:
 
 def every(tx: Tx) -> list[Row]:
     """All units."""
-    return [_decoded(row) for row in tx.rows("SELECT * FROM unit ORDER BY key")]
+    return [
+        _decoded(row) for row in tx.rows("SELECT * FROM unit WHERE key <> :store ORDER BY key", store=STORE)
+    ]
 
 
 def _decoded(row: Row) -> Row:

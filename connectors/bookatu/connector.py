@@ -30,6 +30,7 @@ class Bookatu(Connector[BookatuSettings]):
 
     platform = PLATFORM
     streams = (Kind.PEOPLE, Kind.BOOKINGS)
+    redelivers_s = 86_400  # three attempts within seconds
 
     def __init__(self, name: str, settings: BookatuSettings, around: Surroundings) -> None:
         super().__init__(name, settings, around)

@@ -280,7 +280,8 @@ class NearbyAssist(Connector[NearbyAssistSettings]):
         answer = await self._login.read(settings.paths.sign_in, method="POST", json=body, lane=Lane.HOOK)
         if answer.status in {HTTPStatus.BAD_REQUEST, *_NO_ENTRY}:
             # Whoever signs in holds the lease, so nobody counts at the same time.
-            await self.around.tokens.put(self._token_name, Token("", scope=f"{_REFUSED}{refused + 1}"))
+            counted = Token("", scope=f"{_REFUSED}{refused + 1}")
+            await self.around.tokens.put(self._token_name, counted, was=old)
             if refused + 1 >= _REFUSALS:
                 raise self._locked_out(refused + 1)
             raise TryLater(f"signing in was refused ({answer.status}), {refused + 1} of {_REFUSALS} times.")

@@ -83,8 +83,8 @@ def _canaries(route: Route) -> str:
 
 
 def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
-    """Stop a route from pushing. What it still wanted is given up."""
-    from state import clearance, cursors
+    """Stop a route from pushing. What it wanted and never sent is wanted no more."""
+    from state import cursors
     from state.database import writing
 
     here = place(ctx, config)
@@ -92,10 +92,8 @@ def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     with look(here.db):
         pass  # a missing database is not made by this
     with writing(here.db) as tx:
-        was = cursors.disarm(tx, route)
-        dropped = clearance.drop(tx, route, why="the route was disarmed", now=now_ms())
-    given_up = f" {dropped} writes that it still wanted are given up." if dropped else ""
-    say((f"Disarmed {route!r}." if was else f"{route!r} was not armed.") + given_up)
+        was = cursors.disarm(tx, route, now=now_ms())
+    say(f"Disarmed {route!r}." if was else f"{route!r} was not armed.")
     if wanted.since:
         say("It has `since` in the configuration, which arms it again: take that out too.")
 

@@ -1,5 +1,6 @@
 """sync and run: the commands that talk to the platforms."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,17 +90,18 @@ def run(
     from daemon import logs, loop, service
     from daemon.app import opened
     from daemon.doors import DoorError
+    from daemon.handed import handed
 
     here = place(ctx, config)
     key = here.key()
     logs.configure(log)
 
-    async def work() -> None:
+    async def work(sockets: dict[str, int]) -> None:
         async with opened(here.config, here.db, key) as app:
-            await service.serve(app)
+            await service.serve(app, sockets=sockets)
 
     try:
-        loop.run(work())
+        loop.run(work(handed(os.environ)))
     except DoorError as error:
         raise Stop(str(error)) from None
     except KeyboardInterrupt:

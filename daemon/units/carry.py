@@ -12,11 +12,11 @@ from connectors.errors import Conflict, NeedsHuman, OutcomeUnknown, PlatformErro
 from daemon.units import Unit, pause
 from daemon.world import Want
 from mapping.capability import Act
-from mapping.identity import Match, Suggestion
+from mapping.identity import Match, Suggestion, marks_in
 from mapping.record import Observation, Record
 from mapping.surprise import PERSON
-from mapping.wish import Settled, Stuck, Waits, Write
-from state import accounts, attempts, clearance, journal, ledger, links, outbox
+from mapping.wish import Settled, Step, Stuck, Waits, Write
+from state import accounts, attempts, clearance, cursors, journal, ledger, links, outbox
 from state.database import Tx
 from state.outbox import Intent
 
@@ -95,20 +95,25 @@ class Carrier:
         """Decide the next move on the newest wish; None when there is none for now."""
         intent = outbox.get(tx, self.intent.id)
         route = self.app.world.routes.get(self.intent.route)
-        if intent is None or route is None or not intent.may_be_sent:
+        if intent is None or route is None or not clearance.may_be_sent(intent):
             return self._stay(intent)
         self.intent = intent
         want = Want(route, intent.kind, intent.entity, ledger.get(tx, intent.source), intent.wish)
         step, held = self.app.world.step(tx, want)
-        if intent.doubt_since is not None and not self.looked:
+        unsent = isinstance(step, Waits) and not intent.attempts  # by this store: it may be a restored one
+        if intent.doubt_since is not None and not self.looked and not unsent:
             return _Look(step if isinstance(step, Write) else self._lost(intent, held))
+        armed = cursors.route(tx, route.name).armed
+        return self._move(tx, want, step) if armed else self._disarmed(tx)
+
+    def _move(self, tx: Tx, want: Want, step: Step) -> _Look | _Send | None:
         if isinstance(step, Settled):
-            outbox.done(tx, intent, now=self.app.ms(), note=step.why)
+            outbox.done(tx, self.intent, now=self.app.ms(), note=step.why)
             return self._end("done")
         if isinstance(step, Waits):
             return self._wait(tx, want, step)
         if isinstance(step, Stuck):
-            outbox.park(tx, intent, problem=step.why)
+            outbox.park(tx, self.intent, problem=step.why)
             return self._end("parked")
         return self._create(tx, want, step) if step.ref is None else self._update(tx, want, step)
 
@@ -133,20 +138,34 @@ class Carrier:
             return self._prepare(tx)
         if self.app.world.may_be_ours(tx, want):
             return self._wait(tx, want, Waits("we are making one there right now, and this may be it"))
-        if not self.looked and any(write.fields.get(name) for name in spec.unique):
+        unique = any(write.fields.get(name) for name in spec.unique)
+        if not self.looked and (unique or self.app.world.may_be_there(tx, want)):
             return _Look(write)
         if (problem := self._question(want, found)) is not None:
             outbox.park(tx, self.intent, problem=problem)
             return self._end("parked")
-        if self.intent.doubt_since is not None:
-            settled = self.intent.doubt_since + self.app.settle_ms
-            if self.app.ms() < settled:
-                outbox.later(
-                    tx, self.intent, due_at=settled, problem="it may still be under way there: looking again"
-                )
-                return self._end("later")
-            outbox.settle_doubt(tx, self.intent)
-        return self._begin(tx, self.intent, write)
+        return self._end("later") if self._unsettled(tx) else self._begin(tx, self.intent, write)
+
+    def _disarmed(self, tx: Tx) -> _Look | _Send | None:
+        """Nothing more is written for it."""
+        if self._unsettled(tx):
+            return self._end("later")
+        intent, why = self.intent, "the route was disarmed"
+        outbox.settle_doubt(tx, intent)
+        outbox.drop(
+            tx, route=intent.route, kind=intent.kind, entity=intent.entity, why=why, now=self.app.ms()
+        )
+        return self._end("done")
+
+    def _unsettled(self, tx: Tx) -> bool:
+        """Whether what was sent in doubt, and is not there, may still be under way: then it is looked for again."""
+        settled = (self.intent.doubt_since or 0) + self.app.settle_ms
+        if self.intent.doubt_since is None or self.app.ms() >= settled:
+            return False
+        outbox.later(
+            tx, self.intent, due_at=settled, problem="it may still be under way there: looking again"
+        )
+        return True
 
     def _question(self, want: Want, found: Suggestion | None) -> str | None:
         """Why a human has to say whether the record is there already."""
@@ -225,7 +244,7 @@ class Carrier:
         region = account.country if account else None
         intent, now = self.intent, self.app.ms()
         ledger.observe(tx, intent.connection, intent.kind, found, now=now, region=region)
-        if found and self.app.world.spec(intent.connection, intent.kind).under is not None:
+        if found and not self._shares_entity(intent):
             # It is ours: nothing else tells whose a record is that stands for no entity of its own.
             made = outbox.delivery(tx, intent.route, intent.kind, intent.entity)
             outbox.delivered(
@@ -237,24 +256,37 @@ class Carrier:
                 now=now,
                 target=found[0].ref,
             )
-        if found and self.intent.doubt_since is not None:
-            self._arrived(tx, found[0].ref)
-            outbox.settle_doubt(tx, self.intent)
+        if intent.doubt_since is not None and self._arrived(tx, [seen.ref for seen in found]):
+            outbox.settle_doubt(tx, intent)
 
-    def _arrived(self, tx: Tx, ref: str) -> None:
-        """A create in doubt has arrived, and with it all that it sent: what the target never shows is not sent again."""
-        intent, last = self.intent, outbox.attempts(tx, self.intent.id)[-1]
-        target = ledger.find(tx, intent.connection, intent.kind, ref)
-        if last["target"] is None and target is not None:
-            outbox.delivered(
-                tx,
-                intent.route,
-                intent.kind,
-                intent.entity,
-                json.loads(last["fields"]),
-                now=self.app.ms(),
-                shown=target.fields,
-            )
+    def _shares_entity(self, intent: Intent) -> bool:
+        """What stands under another record stands for no entity of its own."""
+        return self.app.world.spec(intent.connection, intent.kind).under is None
+
+    def _arrived(self, tx: Tx, refs: list[str]) -> bool:
+        """Whether what was sent in doubt has arrived, and with it all that it sent: what the target never shows is not sent
+        again. What a create left is none of the records that were known before it was sent.
+        """
+        intent, last = self.intent, attempts.last(tx, self.intent)
+        there = [each for ref in refs if (each := ledger.find(tx, intent.connection, intent.kind, ref))]
+        if last is None or last["target"] is not None:
+            return bool(there)
+        made = [each for each in there if journal.first_seen(tx, each.id) >= last["started_at"]]
+        if not made:
+            return False
+        if intent.wish.mark in marks_in(made[0].fields) and self._shares_entity(intent):
+            # At once: what was cancelled at the source meanwhile has to be cancelled there too.
+            links.join(tx, ledger.get(tx, intent.source), made[0], "mark", now=self.app.ms())
+        outbox.delivered(
+            tx,
+            intent.route,
+            intent.kind,
+            intent.entity,
+            json.loads(last["fields"]),
+            now=self.app.ms(),
+            shown=made[0].fields,
+        )
+        return True
 
     async def _write(self, step: _Send) -> bool:
         """One call. The outcome is committed together with what the answer shows, so that the echo finds nothing new."""
@@ -290,7 +322,7 @@ class Carrier:
             intent=intent.id,
         )
         target = ledger.find(tx, intent.connection, intent.kind, seen.ref)
-        own = self.app.world.spec(intent.connection, intent.kind).under is not None
+        own = not self._shares_entity(intent)
         if target is not None and not own:
             links.join(tx, ledger.get(tx, intent.source), target, "written", now=now)
             self._forget_back(tx, step.write)

@@ -49,7 +49,10 @@ async def push(unit: Unit, name: str) -> None:
             return
     await _send(unit, name, decided)
     unit.next_due, waits = await app.db.read(
-        lambda tx: (outbox.next_due(tx, name, app.world.routes), clearance.waits_for_human(tx, name))
+        lambda tx: (
+            outbox.next_due(tx, name, [route.name for route in routes]),
+            clearance.waits_for_human(tx, name),
+        )
     )
     app.metrics.waits(name, **waits)
 
@@ -85,8 +88,15 @@ def _decide(tx: Tx, unit: Unit, name: str, routes: list[Route]) -> _Decided:
     if more:  # nothing is sent before everything is decided: only then is it known how much it is
         return _Decided(more=True, unread=able, blind=False, due=[], alarms=[], ready={})
     alarms = [alarm for route in routes if (alarm := review(tx, now, world, route))]
-    due = outbox.due(tx, name, now, _SENT_AT_ONCE)
+    due = _due(tx, unit, name)
     return _Decided(more=False, unread=able, blind=False, due=due, alarms=alarms, ready=_ready(tx, unit, due))
+
+
+def _due(tx: Tx, unit: Unit, name: str) -> list[Intent]:
+    """What may be sent now: nothing of a route that was taken out of the configuration."""
+    app = unit.app
+    names = [route.name for route in app.world.routes_into(name)]
+    return outbox.due(tx, name, names, app.ms(), _SENT_AT_ONCE)
 
 
 def _ready(tx: Tx, unit: Unit, due: list[Intent]) -> dict[int, Carrier]:
@@ -109,6 +119,7 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
         if route.since is None:
             return False
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
+    cursors.wake(tx, route.name)
     records, position = changed(tx, route, state, _DECIDED_AT_ONCE)
     origins = world.origins(tx, records)
     for record in records:
@@ -164,7 +175,8 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
         if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
             made = outbox.delivery(tx, route.name, want.kind, want.entity)
             if made is not None and not want.wish.only_create:
-                outbox.delivered(tx, route.name, want.kind, want.entity, want.wish.fields, now=now)
+                told = outbox.sent_with(tx, route.name, want.kind, want.entity, want.wish)
+                outbox.delivered(tx, route.name, want.kind, want.entity, told, now=now)
             continue
         step, _, _ = matched(world, tx, want, set(), step, held)
         put(tx, now, want, sort_of(want.wish, step, world.spec(want.route.target.connection, want.kind)))
@@ -216,13 +228,13 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
         await _all([asyncio.create_task(one(intents)) for intents in entities.values()])
         if batch[0].kind is Kind.PEOPLE:
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
-        due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
+        due = await app.db.read(lambda tx: _due(tx, unit, name))
         made = made or any(intent.kind in owners for intent in batch)
         if made and not due:
             # What stands under a record that was made just now has waited for it.
             made = False
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
-            due = await app.db.read(lambda tx: outbox.due(tx, name, app.ms(), _SENT_AT_ONCE))
+            due = await app.db.read(lambda tx: _due(tx, unit, name))
 
 
 async def _all(tasks: list[asyncio.Task[None]]) -> None:

@@ -21,11 +21,11 @@ class FailingTokens(MemoryTokens):
 
     failures = 0
 
-    async def put(self, name, token):
+    async def put(self, name, token, was=None):
         if self.failures:
             self.failures -= 1
             raise OSError("disk full")
-        await super().put(name, token)
+        return await super().put(name, token)
 
 
 def renewals(box):

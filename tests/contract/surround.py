@@ -22,8 +22,9 @@ class MemoryTokens:
     async def get(self, name):
         return self.kept.get(name)
 
-    async def put(self, name, token):
+    async def put(self, name, token, was=None):
         self.kept[name] = token
+        return token
 
     def lease(self, name):
         return self._locks.setdefault(name, asyncio.Lock())

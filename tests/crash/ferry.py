@@ -1,46 +1,62 @@
-"""One `sync`, or one hook door, in a process of its own that kills itself at a named point.
+"""One pass, or one hook door, in a process of its own that kills or freezes itself at a named point.
 
-``python -m tests.crash.ferry CONFIG DB POINT N [FD]``: at the Nth occurrence of POINT the process gets SIGKILL, so
-nothing is flushed, closed or answered. The point ``record`` kills nothing: every point that occurred is printed, with
-how often it did. With FD, a listening socket, the hook door is served there instead of a pass.
+At the Nth occurrence of the point the process gets SIGKILL (``kill``), so nothing is flushed, closed or answered, or SIGSTOP
+(``stop``). ``record`` does neither: every point that occurred is told, with how often it did. With a listening socket the
+hook door is served there instead of a pass.
+
+Every commit is a point, before and after, by its label; and so is every single request, whatever sends it: before its
+bytes leave and after its answer came.
 """
 
 import asyncio
 import json
 import os
+import re
 import signal
-import sys
+import threading
+import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
+from connectors.http import _Chain
 from daemon.app import PLATFORMS, opened
 from daemon.doors import hook_app, listening
 from daemon.passes import sync
+from daemon.service import ensure_hooks
 from mapping.config import Door
 from mapping.load import load
 from state.database import Database
+from state.errors import TakenOver
 
-CALLS = ("pull", "find", "fetch", "write")
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+_ID = re.compile(r"(?!v\d$)[\w-]*\d[\w-]*")
 
 
 class Doom:
     """Counts the points and strikes at the chosen one."""
 
-    def __init__(self, point: str, number: int) -> None:
-        self.point, self.number = point, number
+    def __init__(self, how: str, point: str, number: int) -> None:
+        self.how, self.point, self.number = how, point, number
         self.met: Counter[str] = Counter()
+        self.between = threading.RLock()
+        """Held while a transaction is open: who is frozen within one keeps everybody away, and there is no story."""
 
     def reach(self, point: str) -> None:
         self.met[point] += 1
-        if point == self.point and self.met[point] == self.number:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.how in SIGNALS and point == self.point and self.met[point] == self.number:
+            with self.between:
+                os.kill(os.getpid(), SIGNALS[self.how])
+                time.sleep(0.2)  # another thread may have got the signal: this one goes no further
 
 
 class Doomed(Database):
     """A store whose commits are points."""
 
     doom: Doom
+
+    def _commit_together(self, connection, batch):
+        with self.doom.between:
+            super()._commit_together(connection, batch)
 
     def _commit(self, connection, batch):
         labels = [job.label for job in batch if job.label]
@@ -51,28 +67,47 @@ class Doomed(Database):
             self.doom.reach(f"after:{label}")
 
 
-async def watched(doom, name, call, *args, **named):
-    doom.reach(f"before:call:{name}")
-    result = await call(*args, **named)
-    doom.reach(f"after:call:{name}")
-    return result
+def called(request) -> str:
+    """A request by its method and its path, without anybody's ids."""
+    path = "/".join("*" if _ID.fullmatch(part) else part for part in request.url.path.split("/"))
+    return f"call:{request.method} {path}"
 
 
-async def main(config: str, db: str, point: str, number: str, fd: str = "") -> None:
-    doom = Doomed.doom = Doom(point, int(number))
-    text = Path(config).read_text()
-    settings = load(text, name=config, platforms=PLATFORMS, env={}, read_file=str, credential=lambda _: None)
-    async with opened(settings, Path(db), os.environ["BOOKFERRY_KEY"], settle_ms=0, database=Doomed) as app:
-        for connector in app.connectors.values():
-            for name in CALLS:
-                setattr(connector, name, partial(watched, doom, name, getattr(connector, name)))
-        if fd:
-            async with listening(hook_app(app), Door("127.0.0.1", 0), label="server.hooks", fd=int(fd)):
+def watch_calls(doom: Doom) -> None:
+    """The one place that every request passes on its way out."""
+    exchange = _Chain._exchange
+
+    async def watched(self, request, **options):
+        doom.reach(f"before:{called(request)}")
+        answer = await exchange(self, request, **options)
+        doom.reach(f"after:{called(request)}")
+        return answer
+
+    _Chain._exchange = watched
+
+
+def passage(config: str, db: Path, key: str, told: Path, strike: tuple[str, str, int], held=None) -> None:
+    """The whole life of the process. What it has to tell is in ``told``, what it logged beside it."""
+    log = os.open(told.with_suffix(".log"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    doom = Doomed.doom = Doom(*strike)
+    watch_calls(doom)
+    told.write_text(json.dumps(asyncio.run(_pass(config, db, key, held)) | {"met": doom.met}))
+
+
+async def _pass(text: str, db: Path, key: str, held) -> dict[str, str]:
+    settings = load(
+        text, name="bookferry.yaml", platforms=PLATFORMS, env={}, read_file=str, credential=lambda _: None
+    )
+    async with opened(settings, db, key, settle_ms=0, database=Doomed) as app:
+        if held is not None:
+            async with listening(hook_app(app), Door("127.0.0.1", 0), label="server.hooks", fd=held.detach()):
                 await asyncio.Event().wait()
-        await sync(app)
-    if point == "record":
-        print(json.dumps(doom.met))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+        if settings.server.public_url:
+            await ensure_hooks(app, settings.server.public_url)
+        try:
+            await sync(app)
+        except TakenOver as error:
+            return {"taken over": str(error)}
+    return {}

@@ -98,6 +98,34 @@ class TestTransactions:
         assert await store.transaction(add("c")) == "c"
         assert await store.read(leases) == ["c"]
 
+    async def test_after_a_failed_commit_the_file_is_opened_anew_and_never_made(self, store):
+        async def fails() -> None:
+            store.fail = sqlite3.OperationalError("disk I/O error")
+            with pytest.raises(StoreUnavailable, match="disk I/O error"):
+                await store.transaction(add("lost"))
+            store.fail = None
+
+        files = [store.path, *(store.path.with_name(store.path.name + end) for end in ("-wal", "-shm"))]
+        await store.transaction(add("a"))
+        await fails()
+        for file in files:
+            if file.exists():
+                file.rename(file.with_name(f"away-{file.name}"))
+        with pytest.raises(StoreUnavailable, match="unable to open"):
+            await store.transaction(add("b"))
+        assert not store.path.exists()
+        for file in files:
+            if (away := file.with_name(f"away-{file.name}")).exists():
+                away.rename(file)
+        assert await store.transaction(add("c")) == "c"
+        await fails()
+        kept = store.path.read_bytes()
+        store.path.write_bytes(b"")
+        with pytest.raises(StoreUnavailable, match="nothing in it yet"):
+            await store.transaction(add("d"))
+        store.path.write_bytes(kept)
+        assert await store.read(leases) == ["a", "c"]
+
     async def test_the_caller_who_left_stops_nobody(self, store):
         gate = threading.Event()
         left = asyncio.create_task(store.transaction(lambda _: gate.wait(10)))

@@ -19,6 +19,9 @@ def entity(tx) -> int:
     return put_record(tx, "b1", kind=B).id
 
 
+ALL = ["r", "later"]
+
+
 def want(tx, entity: int, wish: Wish = GEL, now: int = 10, route: str = "r", kind: Kind = B) -> int | None:
     return outbox.put(
         tx, route=route, connection="reviews", kind=kind, entity=entity, source=entity, wish=wish, now=now
@@ -61,15 +64,19 @@ class TestWanting:
         want(tx, entity, now=5)
         want(tx, entity, kind=P, now=6)
         want(tx, entity, route="later", now=99)
-        assert outbox.due(tx, "reviews", 10, 10) == [], "nothing was let through yet"
+        assert outbox.due(tx, "reviews", ALL, 10, 10) == [], "nothing was let through yet"
         clearance.clear(tx, [1, 2, 3])
-        assert [intent.kind for intent in outbox.due(tx, "reviews", 10, 10)] == [P, B]
-        assert len(outbox.due(tx, "reviews", 99, 2)) == 2
-        assert outbox.due(tx, "other", 99, 2) == []
-        assert (
-            outbox.next_due(tx, "reviews", ["r", "later"]),
-            outbox.next_due(tx, "other", ["r", "later"]),
-        ) == (5, None)
+        assert [intent.kind for intent in outbox.due(tx, "reviews", ALL, 10, 10)] == [P, B]
+        assert len(outbox.due(tx, "reviews", ALL, 99, 2)) == 2
+        assert outbox.due(tx, "other", ALL, 99, 2) == []
+        assert (outbox.next_due(tx, "reviews", ALL), outbox.next_due(tx, "other", ALL)) == (5, None)
+
+    def test_nothing_is_due_of_a_route_that_is_gone(self, tx, entity):
+        want(tx, entity, now=5)
+        want(tx, entity, route="later", now=7)
+        clearance.clear(tx, [1, 2])
+        assert [intent.route for intent in outbox.due(tx, "reviews", ["later"], 10, 10)] == ["later"]
+        assert (outbox.next_due(tx, "reviews", ["later"]), outbox.next_due(tx, "reviews", [])) == (7, None)
 
     def test_want_nothing_any_more(self, tx, entity):
         want(tx, entity)
@@ -92,10 +99,10 @@ class TestSending:
         want(tx, entity)
         attempt = outbox.begin(tx, the(tx), WRITE, now=11)
         assert (the(tx).state, the(tx).attempts) == ("sending", 1)
-        assert outbox.due(tx, "reviews", 99, 9) == []
+        assert outbox.due(tx, "reviews", ALL, 99, 9) == []
         outbox.end_attempt(tx, attempt, outcome="done", now=12, target="t1")
         outbox.done(tx, the(tx), now=12)
-        (row,) = outbox.attempts(tx, 1)
+        (row,) = attempts.of_intent(tx, 1)
         assert (row["outcome"], row["target"], row["act"], row["loud"]) == ("done", "t1", "create", 0)
         assert (the(tx).state, the(tx).ended_at) == ("done", 12)
         assert outbox.delivery(tx, "r", B, entity).sent == {"title": "Gel"}
@@ -144,8 +151,10 @@ class TestSending:
         outbox.begin(tx, the(tx), WRITE, now=15)
         assert outbox.recover(tx, "other", now=20) == 0
         assert outbox.recover(tx, "reviews", now=20) == 1
-        assert (the(tx).state, the(tx).doubt_since, the(tx).due_at) == ("open", 15, 20)
-        assert [row["outcome"] for row in outbox.attempts(tx, 1)] == ["later", "unknown"]
+        assert (the(tx).state, the(tx).doubt_since, the(tx).due_at) == ("open", 20, 20), (
+            "it may have been sent until now"
+        )
+        assert [row["outcome"] for row in attempts.of_intent(tx, 1)] == ["later", "unknown"]
         assert the(tx, 2).doubt_since is None
         assert outbox.recover(tx, "reviews", now=21) == 0
 

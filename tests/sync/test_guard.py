@@ -327,7 +327,7 @@ async def test_a_route_that_may_notify_sends_five_and_waits(tmp_path):
         assert len(on.asked()) == 16
 
         def anew(tx):
-            cursors.disarm(tx, "ask")
+            cursors.disarm(tx, "ask", now=on.app.ms())
             cursors.arm(tx, "ask", now=on.app.ms(), since=None)
 
         await on.app.db.transaction(anew)
@@ -396,7 +396,7 @@ async def test_what_is_held_can_be_given_up_with_its_route_and_newest_wins(tmp_p
         done = await on.pull()
         assert done["held"] == 11
         code, out, _ = typed(on, "disarm", "keep")
-        assert (code, "11 writes that it still wanted are given up" in out) == (0, True), out
+        assert (code, out) == (0, "Disarmed 'keep'.")
         assert await on.plans() == []
         done = await on.pull()
         assert (done["held"], done["open"], done["writes"]) == (0, 0, 0)

@@ -35,7 +35,8 @@ def error(text: bytes | str) -> str:
 class TestTheGuard:
     def limits(self, text):
         config = read(text)
-        return config.limits(config.routes[0]), config.routes[0].canaries
+        (route,) = config.routes
+        return route.guard.over(config.guard), route.canaries
 
     @pytest.mark.parametrize(
         ("general", "own", "limits", "canaries"),
@@ -408,7 +409,7 @@ class TestKeys:
                 CONNECTIONS + "routs: []\n",
                 (
                     '13:1: routs: there is no key "routs" here; did you mean "routes"? '
-                    "(keys: connections, guard, lookups, routes, server, state)"
+                    "(keys: alerts, connections, guard, keep, lookups, routes, server, state)"
                 ),
             ),
             (

@@ -28,12 +28,13 @@ class Store:
         await asyncio.sleep(0)
         return self.token
 
-    async def put(self, name, token):
+    async def put(self, name, token, was=None):
         await asyncio.sleep(0)
         if self.broken:
             raise OSError("disk full")
         self.puts.append(token)
         self.token = token
+        return token
 
     @asynccontextmanager
     async def lease(self, name):
