@@ -20,6 +20,8 @@ from mapping.model import Kind
 from state import cursors, ledger, links, outbox
 from state.tokens import new_key
 
+KEY = new_key()
+
 
 def config_of(text: str):
     return load(
@@ -121,12 +123,12 @@ async def fleet(folder, routes: str, *platforms: str, before=None, **options):
             keys = berth.connection(url, f"{public}/hooks/{name}")
             lines.append(f"  {name}: {{platform: {name}, {keys}, rate: 100000/m}}")
         text = "connections:\n" + "\n".join(lines) + f"\nroutes:\n{routes}"
-        clock, key = next(iter(berths.values())).box, new_key()
+        clock = next(iter(berths.values())).box
         app = await stack.enter_async_context(
             opened(
                 config_of(text),
                 folder / "bookferry.db",
-                key,
+                KEY,
                 now=lambda: clock.now().timestamp(),
                 settle_ms=0,
             )
@@ -134,7 +136,7 @@ async def fleet(folder, routes: str, *platforms: str, before=None, **options):
         await ensure_hooks(app, public)
         door = listening(hook_app(app), Door("127.0.0.1", 0), label="server.hooks", fd=os.dup(held.fileno()))
         await stack.enter_async_context(door)
-        port = Fleet(berths, app, held, folder, text, key)
+        port = Fleet(berths, app, held, folder, text, KEY)
         await port.cycle()
         await app.db.transaction(
             lambda tx: [cursors.arm(tx, route.name, now=app.ms(), since=None) for route in app.config.routes]
