@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from connectors.alert import AlertChannel
 from connectors.base import Connector, Surroundings, budget_of
 from connectors.budget import Budget
 from connectors.registry import CONNECTORS
@@ -49,6 +50,11 @@ class App:
         self.settle_ms = settle_ms
         self.world = World(config, PLATFORMS)
         self.metrics = Metrics()
+        self.alerts = AlertChannel(config.alerts.url.get_secret_value(), now) if config.alerts else None
+        self.serving = False
+        """Whether the hook door is open, so that webhooks can come."""
+        self.store_trouble = False
+        """Whether the owner was told that the store fails: the one concern that it cannot hold."""
         self.engine = Engine(lambda key: run_unit(self, key))
         self.wake_at: Callable[[str, int], None] = lambda _key, _due: None
         """Asks the schedule to kick a key at a moment (epoch milliseconds). Without a schedule nobody does."""
@@ -134,6 +140,8 @@ class App:
         """Let go of connections; what is in the store is all that matters."""
         for connector in self.connectors.values():
             await connector.aclose()
+        if self.alerts is not None:
+            await self.alerts.aclose()
 
 
 @asynccontextmanager

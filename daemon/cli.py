@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from connectors.errors import NeedsHuman, PlatformError
-from daemon.commands import act, backup, hooks, login, look, probe, setup, trial, work
+from daemon.commands import act, alert, backup, hooks, login, look, probe, setup, trial, work
 from daemon.commands.common import ConfigFile, Exit, Given, Stop, tell
 from mapping.problem import ConfigErrors
 from state.errors import StateError
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (setup, login, look, act, work, backup, hooks, probe, trial):
+for module in (setup, login, look, act, work, backup, alert, hooks, probe, trial):
     module.register(app)
 
 

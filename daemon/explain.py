@@ -10,7 +10,7 @@ from mapping.model import Kind
 from mapping.problem import instead
 from mapping.record import Record
 from mapping.wish import Skip, Stuck, Write
-from state import attempts, cursors, inbox, journal, ledger, links, outbox, overview
+from state import attempts, cursors, inbox, journal, ledger, links, losses, outbox, overview
 from state.database import Tx
 from state.outbox import Intent
 
@@ -83,7 +83,7 @@ def _journal(tx: Tx, record: Record) -> list[dict[str, Any]]:
     """Each change with old and new values: the journal holds the former ones, so it is told backwards."""
     import json
 
-    state, told = dict(record.fields), []
+    state, told, lost = dict(record.fields), list[dict[str, Any]](), losses.of_record(tx, record)
     for row in reversed(journal.story(tx, record.id)):
         changes: dict[str, Any] = {}
         first = row["before"] is None
@@ -103,6 +103,7 @@ def _journal(tx: Tx, record: Record) -> list[dict[str, Any]]:
                 "first": first,
                 "intent": row["intent"],
                 "changes": changes,
+                "webhook": (lost[row["seq"]]["cause"] or "not yet") if row["seq"] in lost else None,
             }
         )
     return told[::-1]

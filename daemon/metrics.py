@@ -49,6 +49,15 @@ class Metrics:
             ("connection",),
             registry=own,
         )
+        self.lost = Counter(
+            "bookferry_webhooks_lost",
+            "Webhooks that never came: lists told what they should have told.",
+            ("connection",),
+            registry=own,
+        )
+        self.concerns = Gauge(
+            "bookferry_concerns", "What the owner should know of and is not over.", registry=own
+        )
         self.pulled_at = Gauge(
             "bookferry_pulled_at_seconds",
             "When a connection was last pulled completely, in seconds since the epoch.",

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from daemon.app import App
-from daemon.units import TIDY
 from state import outbox, units
 from state.database import Tx
 
@@ -38,11 +37,13 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
             break
         tell("waiting for what is due")
         await asyncio.sleep(max(0.0, (due - app.ms()) / 1000))
+    app.engine.kick(units.ALERT)
+    await app.engine.idle()
     if app.taken_over is not None:
         raise app.taken_over
     after = await app.db.read(_totals)
     if await app.db.read(lambda tx: _untidy(tx, app.ms())):
-        app.engine.kick(TIDY)
+        app.engine.kick(units.TIDY)
         await _idle(app)
     summary = {name: after[name] - before[name] for name in ("changes", "writes", "writes_loud")}
     return (
@@ -52,7 +53,7 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
 
 def _untidy(tx: Tx, now: int) -> bool:
     """Whether what is old was last forgotten long ago: nobody else does it where no service runs."""
-    held = units.get(tx, TIDY)
+    held = units.get(tx, units.TIDY)
     return now - ((held["last_ok"] if held else None) or 0) > _TIDY_EVERY_MS
 
 
@@ -84,4 +85,6 @@ def _totals(tx: Tx) -> dict[str, int]:
 
 
 def _problems(tx: Tx) -> dict[str, Any]:
-    return {"problems": {row["key"]: row["problem"] for row in units.every(tx) if row["problem"]}}
+    """What stands in the way of the ferry. An alert that could not be delivered does not."""
+    stopped = (row for row in units.every(tx) if row["problem"] and row["key"] != units.ALERT)
+    return {"problems": {row["key"]: row["problem"] for row in stopped}}

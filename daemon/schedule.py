@@ -14,8 +14,8 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from daemon.app import App
-from daemon.units import TIDY
 from mapping.timing import Cron, Interval
+from state import units
 
 _LOOK_EVERY_S = 60
 """How often pushes look for what the command line changed: a route armed, an intent to be tried again."""
@@ -44,11 +44,9 @@ class Schedule:
             self._every(f"pull:{name}", _trigger(self.app.config.poll(name)), first)
             for sort in ("inbox", "push"):
                 self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
-        self._every(
-            TIDY,
-            IntervalTrigger(seconds=_TIDY_EVERY_S, timezone=UTC),
-            _now() + timedelta(seconds=_LOOK_EVERY_S),
-        )
+        later = _now() + timedelta(seconds=_LOOK_EVERY_S)
+        self._every(units.TIDY, IntervalTrigger(seconds=_TIDY_EVERY_S, timezone=UTC), later)
+        self._every(units.ALERT, IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
         self.app.wake_at = self.at
         self._bell.start()
 

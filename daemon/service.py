@@ -14,7 +14,8 @@ from daemon.doors import admin_app, hook_app, listening
 from daemon.loop import settled
 from daemon.schedule import Schedule
 from daemon.units import Unit, at_work
-from state import units
+from state import concerns, losses, units
+from state.database import Tx
 from state.errors import StateError, TakenOver
 
 log = structlog.get_logger()
@@ -61,6 +62,7 @@ async def serve(
             listening(looks, server.admin, label="server.admin", fd=held.get("admin"), grace=GRACE_S)
         )
         settled()
+        await _door(app, anew=True)
         schedule.start()
         log.info("started", hooks=str(hooks), admin=str(admin), connections=len(app.connectors))
         if ready is not None:
@@ -72,8 +74,16 @@ async def serve(
             schedule.stop()
         # The doors go on meanwhile: what they store is read after the next start.
         await app.engine.drain(DRAIN_S)
+        await _door(app)
     if app.taken_over is not None:
         raise app.taken_over
+
+
+async def _door(app: App, *, anew: bool = False) -> None:
+    """Note that the hook door is open; what was sent while it was not is nobody's loss but ours."""
+    app.serving = anew
+    with contextlib.suppress(StateError):
+        await app.db.transaction(lambda tx: losses.door_open(tx, now=app.ms(), anew=anew), "door.open")
 
 
 def _on_signals(ended: asyncio.Event) -> None:
@@ -141,8 +151,12 @@ async def each(asked: Any) -> AsyncIterator[Any]:
 
 async def health(app: App) -> dict[str, Any]:
     """For ``/healthz``: well unless the store fails; what needs a human is listed and is no illness."""
-    rows = await app.db.read(units.every)
-    stuck = {row["key"]: row["problem"]["what"] for row in rows if row["problem"]}
+
+    def look(tx: Tx) -> dict[str, Any]:
+        stuck = {row["key"]: row["problem"]["what"] for row in units.every(tx) if row["problem"]}
+        return {"problems": stuck, "concerns": [row["key"] for row in concerns.standing(tx)]}
+
+    found = await app.db.read(look)
     if app.trouble is not None:
-        stuck["store"] = str(app.trouble)
-    return {"ok": app.trouble is None, "busy": list(app.engine.busy), "problems": stuck}
+        found["problems"]["store"] = str(app.trouble)
+    return {"ok": app.trouble is None, "busy": list(app.engine.busy), **found}

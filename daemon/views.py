@@ -3,12 +3,13 @@
 from collections import Counter
 from typing import Any
 
+from daemon import losses
 from daemon.world import World
 from mapping.capability import People
 from mapping.config import Route
 from mapping.model import Kind
 from mapping.record import Record
-from state import cursors, inbox, journal, ledger, outbox, overview, tokens, units
+from state import concerns, cursors, inbox, journal, ledger, outbox, overview, tokens, units
 from state.database import Tx
 from state.outbox import Intent
 
@@ -23,10 +24,11 @@ def status(world: World, tx: Tx, now: int) -> dict[str, Any]:
     return {
         "now": now,
         "file": overview.size(tx),
-        "connections": [_connection(world, tx, name) for name in world.config.connections],
+        "connections": [_connection(world, tx, name, now) for name in world.config.connections],
         "routes": [_route(tx, route) for route in world.config.routes],
         "parked": held,
         "waiting": waiting(world, tx, now),
+        "alerts": _alerts(world, tx),
         "healthy": not held and not needs_human(tx),
     }
 
@@ -36,7 +38,17 @@ def needs_human(tx: Tx) -> bool:
     return any((row["problem"] or {}).get("remedy") for row in units.every(tx))
 
 
-def _connection(world: World, tx: Tx, name: str) -> dict[str, Any]:
+def _alerts(world: World, tx: Tx) -> dict[str, Any]:
+    """Of what the owner was told and is not told of yet, and whether that can be delivered."""
+    unit = units.get(tx, units.ALERT)
+    return {
+        "set_up": world.config.alerts is not None,
+        "concerns": concerns.standing(tx),
+        "problem": unit["problem"] if unit else None,
+    }
+
+
+def _connection(world: World, tx: Tx, name: str, now: int) -> dict[str, Any]:
     account = world.account(tx, name)
     held = {
         row["key"].partition(":")[0]: row for row in units.every(tx) if row["key"].partition(":")[2] == name
@@ -69,7 +81,31 @@ def _connection(world: World, tx: Tx, name: str) -> dict[str, Any]:
                 for state in ("new", "done", "ignored", "parked")
             },
             "sealed_secrets": len(tokens.names(tx, f"hook:{name}:")),
+            **_webhooks(world, tx, name, now),
         },
+    }
+
+
+def _webhooks(world: World, tx: Tx, name: str, now: int) -> dict[str, Any]:
+    """What the webhooks of a connection told in the last days, and what lists had to tell in their place."""
+    quiet, counted = losses.quiet(tx, world, name, now), losses.lost(tx, name, now)
+    silent = None
+    if quiet is not None:
+        silence, nothing_new = quiet
+        silent = {
+            "since": silence.since,
+            "silent_ms": silence.silent,
+            "longest_ms": silence.longest,
+            "lists_are_quiet_too": nothing_new,
+        }
+    amiss = counted["lost"] or (silent and not silent["lists_are_quiet_too"])
+    return {
+        "expected": losses.expected(tx, world, name),
+        "days": losses.DAYS,
+        **counted,
+        "last_lost": losses.last(tx, name, now),
+        "silence": silent,
+        "remedy": losses.remedy(world, name) if amiss else None,
     }
 
 

@@ -32,6 +32,19 @@ class Voice(StrEnum):
     """It does, or the documents do not rule it out: only a route with ``notify: allow`` may do it."""
 
 
+class Happening(StrEnum):
+    """What a list may show to have happened to a record since the list before it."""
+
+    CREATED = "created"
+    RESCHEDULED = "rescheduled"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    LEFT = "left the list"
+    """It is missing where it should stand, and so was concluded to be cancelled."""
+    CHANGED = "changed"
+    """Anything else."""
+
+
 class People(StrEnum):
     """How a target's booking names the person it is for."""
 
@@ -80,6 +93,8 @@ class KindSpec:
     """Field → what else does not happen when it is written silently, as a sentence for ``plan``."""
     told_by: tuple[str, ...] = ()
     """Where there is no place for a mark: fields that together tell a record from all others."""
+    announces: frozenset[Happening] = frozenset()
+    """Of what a webhook is sent, by the platform's documents. What is not here is never taken for a lost one."""
     thin: bool = False
     """The list shows less of a record than fetching it does."""
 

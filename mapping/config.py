@@ -22,6 +22,7 @@ from pydantic import (
     InstanceOf,
     PlainSerializer,
     PrivateAttr,
+    SecretStr,
     SerializeAsAny,
     WithJsonSchema,
 )
@@ -150,6 +151,26 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _alert_url(given: SecretStr) -> SecretStr:
+    text = given.get_secret_value()
+    try:
+        parts = urlsplit(text)
+        host, bad = parts.hostname, parts.username is not None or parts.fragment or parts.port == 0
+    except ValueError:
+        host, bad, parts = None, True, urlsplit("")
+    odd = re.search(r"\s|//|/\.{1,2}(/|$)", parts.path) or re.search(r"\s", text)
+    if parts.scheme not in {"http", "https"} or not host or bad or odd:
+        raise InvalidError(
+            "is not an address for alerts",
+            "write the whole address, such as https://hooks.example.com/services/…",
+        )
+    if parts.scheme == "http" and not is_loopback(host):
+        raise InvalidError(
+            "must be https: alerts tell of your business", "write https://, or an address on this machine"
+        )
+    return given
+
+
 def parse_since(text: str) -> datetime:
     """Read a date (its midnight in UTC) or an instant with its offset. Raises InvalidError."""
     remedy = "write a date such as 2026-11-01, or an instant such as 2026-11-01T09:00+13:00"
@@ -200,6 +221,7 @@ _Keep = Annotated[
 ]
 _Since = Annotated[datetime, _parsed(parse_since), _pattern(SINCE_PATTERN)]
 _PublicUrl = Annotated[str, AfterValidator(_public_url), _pattern(r"^https?://\S+$")]
+_AlertUrl = Annotated[SecretStr, AfterValidator(_alert_url), _pattern(r"^https?://\S+$")]
 _When = Annotated[InstanceOf[Expression], WithJsonSchema({"type": ["string", "boolean"]})]
 _Set = Annotated[Mapping[str, Annotated[Any, WithJsonSchema(_SET_SCHEMA)]], BeforeValidator(_empty)]
 _Fields = Annotated[
@@ -228,6 +250,15 @@ class Server(_Keys):
     )
     public_url: _PublicUrl | None = Field(
         default=None, description="The https address at which the platforms reach the hook door."
+    )
+
+
+class Alerts(_Keys):
+    """How the owner hears of what needs attention."""
+
+    url: _AlertUrl = Field(
+        description="Where to POST each alert as JSON with a `text`: an incoming webhook of Slack, Mattermost, Teams or "
+        "ntfy, or an endpoint of your own."
     )
 
 
@@ -312,6 +343,10 @@ class Config(_Keys):
     connections: Mapping[_Name, SerializeAsAny[ConnectionSettings]] = Field(
         min_length=1,
         description="One entry an account on a platform; the name is used in routes and in messages.",
+    )
+    alerts: Alerts | None = Field(
+        default=None,
+        description="How you hear of what needs attention. Default: the log and `bookferry status`.",
     )
     lookups: Annotated[Mapping[str, Mapping[str, _Row]], BeforeValidator(_empty)] = Field(
         default_factory=dict, description="Tables for lookup(table, key) in expressions."

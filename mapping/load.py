@@ -58,6 +58,8 @@ def _read(data: Any, platforms: Mapping[str, Platform], report: Report) -> Confi
         parts["routes"] = read_routes(data["routes"], around)
     if isinstance(data.get("server"), dict):
         parts["server"] = _server(data["server"], report)
+    if isinstance(data.get("alerts"), dict):
+        _alerts(data["alerts"], report)
     config = report.validate(Config, parts, ())
     if config is not None and not config.routes and not report.problems:
         report.warn((), "there are no routes, so nothing is carried anywhere", "add routes:")
@@ -72,6 +74,24 @@ def _server(data: Mapping[str, Any], report: Report) -> Server:
         message = f"is the address of the {'hook' if at == 'admin' else 'admin'} door too"
         report.add(("server", at), message, "give each door its own port: never one listener for both")
     return server or Server()
+
+
+def _alerts(data: Mapping[str, Any], report: Report) -> None:
+    """The address of alerts lets anybody post there, so it is a secret; Config says what is wrong with it."""
+    path: Path = ("alerts", "url")
+    report.hide(path)
+    given = data.get("url")
+    if isinstance(given, str) and not report.is_foreign(path) and not _on_this_machine(given):
+        report.warn(
+            path, "a secret is typed into the file", "write ${ALERT_URL}, ${file:/path} or ${cred:name}"
+        )
+
+
+def _on_this_machine(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname)
+    except ValueError:
+        return False
 
 
 def _tables(lookups: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from itertools import islice
 
 import orjson
 
+from state import losses
 from state.database import Database, Row, Tx
 
 _TOGETHER = 128
@@ -146,6 +147,7 @@ def finish(
     note: str | None = None,
 ) -> None:  # fmt: skip
     """Note what became of a delivery: done, ignored or parked."""
+    losses.hear(tx, delivery)
     tx.run(
         "UPDATE inbox SET state = :state, event = coalesce(:e, event), kind = coalesce(:k, kind),"
         " ref = coalesce(:r, ref), note = :n WHERE id = :id",

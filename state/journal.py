@@ -27,6 +27,15 @@ def changed_after(
     return [get(tx, record) for record in ids], (rows[-1]["seq"] if rows else position)
 
 
+def since(tx: Tx, stream: int, position: int) -> list[Row]:
+    """What altered records of a stream after a position of the journal, oldest first."""
+    return tx.rows(
+        "SELECT seq, record, via, before FROM journal WHERE stream = :s AND seq > :p ORDER BY seq",
+        s=stream,
+        p=position,
+    )
+
+
 def end(tx: Tx) -> int:
     """The newest position of the journal."""
     return int(tx.value("SELECT coalesce(max(seq), 0) FROM journal"))

@@ -201,6 +201,49 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_new ON inbox (connection, due_at) WHERE state = 'new';
 CREATE INDEX inbox_ref ON inbox (connection, ref) WHERE ref IS NOT NULL;
 
+-- How many webhooks of a connection were read, by the hour in which they came.
+CREATE TABLE heard (
+    connection TEXT NOT NULL,
+    hour INTEGER NOT NULL,          -- since the epoch
+    n INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (connection, hour)
+) STRICT, WITHOUT ROWID;
+
+-- What a list showed although a webhook should have told it. Gone when the webhook comes after all.
+CREATE TABLE finding (
+    seq INTEGER PRIMARY KEY,        -- of the journal
+    connection TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    what TEXT NOT NULL,             -- created, rescheduled, cancelled, …
+    changed_from INTEGER NOT NULL,  -- it happened between these two
+    changed_by INTEGER NOT NULL,
+    heard_from INTEGER NOT NULL,    -- a webhook about the record that came then or later told it
+    found_at INTEGER NOT NULL,
+    cause TEXT                      -- lost, down (nobody listened); NULL: the webhook may still come
+) STRICT;
+CREATE INDEX finding_connection ON finding (connection, found_at);
+
+-- When the hook door was open: one row a run.
+CREATE TABLE door_run (
+    opened_at INTEGER PRIMARY KEY,
+    seen_at INTEGER NOT NULL        -- it was open until then at least
+) STRICT;
+
+-- What the owner should know of: told once when it begins and once when it is over.
+CREATE TABLE concern (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    connection TEXT,
+    text TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    told_at INTEGER,
+    ended_at INTEGER,
+    end_told_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX concern_standing ON concern (key) WHERE ended_at IS NULL;
+
 CREATE TABLE token (
     name TEXT PRIMARY KEY,
     sealed BLOB NOT NULL,

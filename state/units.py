@@ -10,6 +10,10 @@ from state.errors import Fenced, TakenOver
 STORE = "store"
 """The key of the whole store: claimed by each process that opens it, and so taken away from the one before."""
 
+ALERT, TIDY = "alert:", "tidy:"
+"""Units of no connection: one tells the owner what needs attention, one forgets what is old."""
+OF_NONE = frozenset({ALERT, TIDY})
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -23,6 +23,7 @@ HEAD = (
     "person",
     "our mark",
     "required",
+    "webhook when",
 )
 
 
@@ -47,6 +48,7 @@ def _row(kind: Kind, platform: Platform, spec: KindSpec) -> tuple[str, ...]:
         NONE if spec.people is People.NONE else spec.people.value,
         spec.marked_in or (f"by {', '.join(spec.told_by)}" if spec.told_by else NONE),
         ", ".join(sorted(spec.required)) or NONE,
+        ", ".join(sorted(spec.announces)) or NONE,
     )
 
 

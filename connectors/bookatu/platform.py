@@ -1,7 +1,7 @@
 """What Bookatu can do, by its documentation ("Bookatu API")."""
 
 from connectors.bookatu.settings import BookatuSettings
-from mapping.capability import Act, KindSpec, People, Platform, Voice
+from mapping.capability import Act, Happening, KindSpec, People, Platform, Voice
 from mapping.model import Kind
 
 _NOT_DOCUMENTED_SILENT = (
@@ -40,6 +40,16 @@ PLATFORM = Platform(
             required=frozenset({"starts", "email", "phone"}),
             people=People.EMBEDDED,
             marked_in="notes",
+            # The list shows what is confirmed: what leaves it before its time was cancelled.
+            announces=frozenset(
+                {
+                    Happening.CREATED,
+                    Happening.RESCHEDULED,
+                    Happening.COMPLETED,
+                    Happening.CANCELLED,
+                    Happening.LEFT,
+                }
+            ),
         ),
     },
     assumptions=(

@@ -1,7 +1,7 @@
 """What NearbyAssist can do, by its documentation ("Developer Reference: API Documentation")."""
 
 from connectors.nearbyassist.settings import NearbyAssistSettings
-from mapping.capability import Act, KindSpec, People, Platform, Voice
+from mapping.capability import Act, Happening, KindSpec, People, Platform, Voice
 from mapping.model import Kind
 
 AUTH = "auth"
@@ -50,11 +50,14 @@ PLATFORM = Platform(
             required=frozenset({"starts"}),
             people=People.EMBEDDED,
             marked_in="external_ref",
+            # "booking.updated": of which changes is not said, so only the one that nobody would leave out is expected.
+            announces=frozenset({Happening.CREATED, Happening.RESCHEDULED, Happening.CANCELLED}),
         ),
         # Leads and payments have routes too ("A lead was accepted and charged"): a write there costs money, so there
         # is no kind that could be written to.
         Kind.REVIEWS: KindSpec(
             fetched=True,
+            announces=frozenset({Happening.CREATED}),
             reasons=dict.fromkeys(
                 (Act.CREATE, Act.UPDATE), "NearbyAssist documents no call that writes a review for a business"
             ),

@@ -1,7 +1,7 @@
 """What NiceJob can do, by its documentation ("NiceJob's v2 REST API")."""
 
 from connectors.nicejob.settings import NiceJobSettings
-from mapping.capability import Act, KindSpec, People, Platform, Voice
+from mapping.capability import Act, Happening, KindSpec, People, Platform, Voice
 from mapping.model import Kind, Status
 
 NOREVIEW = "noreview"
@@ -13,6 +13,11 @@ _STATUSES = {
     Status.COMPLETED: Status.COMPLETED,
 }
 """There are two states: complete or not."""
+
+# "a notification whenever a change occurs to a company's data"
+_EVERY_CHANGE = frozenset(
+    {Happening.CREATED, Happening.RESCHEDULED, Happening.COMPLETED, Happening.CANCELLED, Happening.CHANGED}
+)
 
 PLATFORM = Platform(
     name="nicejob",
@@ -37,6 +42,7 @@ PLATFORM = Platform(
             },
             unique=frozenset({"email"}),
             marked_in="tags",
+            announces=_EVERY_CHANGE,
         ),
         Kind.BOOKINGS: KindSpec(
             fetched=True,
@@ -63,6 +69,7 @@ PLATFORM = Platform(
             cancel_tags={Status.CANCELLED: ("cancelled", NOREVIEW), Status.NO_SHOW: ("no-show", NOREVIEW)},
             quiet_tag=NOREVIEW,
             statuses=_STATUSES,
+            announces=_EVERY_CHANGE,
         ),
         Kind.VISITS: KindSpec(
             listed=False,  # the list is walked for look-ups alone
@@ -104,6 +111,7 @@ PLATFORM = Platform(
         ),
         Kind.REVIEWS: KindSpec(
             fetched=True,
+            announces=frozenset({Happening.CREATED}),
             reasons=dict.fromkeys((Act.CREATE, Act.UPDATE), "reviews are read-only in NiceJob's API"),
         ),
     },

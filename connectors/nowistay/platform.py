@@ -1,7 +1,7 @@
 """What Nowistay can do, by its documentation ("Using the Nowistay public REST API")."""
 
 from connectors.nowistay.settings import ASSUMED_FIELDS, NowistaySettings
-from mapping.capability import Act, KindSpec, Platform, Voice
+from mapping.capability import Act, Happening, KindSpec, Platform, Voice
 from mapping.model import Kind
 
 _NO_PUSH = "made silently, the calendar push to the channels is skipped too: they still sell the old dates"
@@ -46,6 +46,10 @@ PLATFORM = Platform(
                 "customParameters": "parameters",
             },
             quiet_costs={"arrival": _NO_PUSH, "departure": _NO_PUSH},
+            # "booking.created" and "booking.updated"; of one that vanishes nothing is documented.
+            announces=frozenset(
+                {Happening.CREATED, Happening.RESCHEDULED, Happening.CANCELLED, Happening.CHANGED}
+            ),
         ),
         Kind.PARAMETERS: KindSpec(
             listed=False,

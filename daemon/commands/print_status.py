@@ -3,6 +3,7 @@
 from typing import Any
 
 from daemon.commands.paper import ago, line, put, row, table, when
+from mapping.model import Kind
 
 
 def show(found: dict[str, Any]) -> None:
@@ -14,6 +15,9 @@ def show(found: dict[str, Any]) -> None:
         _routes(found["routes"], now)
     file = found["file"]
     line(f"database: {file['bytes'] / 1_000_000:.1f} MB, of which {file['free'] / 1_000_000:.1f} MB are free")
+    if problem := found["alerts"]["problem"]:
+        line()
+        line(f"alerts: {problem['what']} It is tried again every minute.", style="yellow")
     if found["waiting"]:
         _waiting(found["waiting"], now)
     show_parked(found["parked"])
@@ -59,6 +63,25 @@ def _connection(connection: dict[str, Any], now: int) -> None:
         line(
             f"webhooks: {hooks['received']} received ({kinds}), the last {ago(hooks['last'], now)}", indent=4
         )
+    if hooks["expected"]:
+        _webhooks(hooks)
+
+
+def _webhooks(hooks: dict[str, Any]) -> None:
+    lost, came, silence = hooks["lost"], hooks["came"], hooks["silence"]
+    share = f" ({100 * lost / (lost + came):.1f} %)" if lost else ""
+    down = f", {hooks['while_down']} while nobody listened" if hooks["while_down"] else ""
+    open_yet = f", {hooks['undecided']} may still come" if hooks["undecided"] else ""
+    line(f"webhooks in {hooks['days']} days: {came} came, {lost} lost{share}{down}{open_yet}", indent=4)
+    if last := hooks["last_lost"]:
+        what = f"{Kind(last['kind']).one} {last['ref']} ({last['what']})"
+        line(f"the last lost: {what}, found by a poll {when(last['found_at'])}", indent=8, style="yellow")
+    if silence:
+        hours = f"nothing has come for {silence['silent_ms'] // 3_600_000} h, the longest pause before was {silence['longest_ms'] // 3_600_000} h"
+        calm = "; the lists show nothing new either" if silence["lists_are_quiet_too"] else ""
+        line(hours + calm, indent=8, style="" if calm else "yellow")
+    if hooks["remedy"]:
+        line(f"what to do: {hooks['remedy']}", indent=8)
 
 
 def _routes(routes: list[dict[str, Any]], now: int) -> None:

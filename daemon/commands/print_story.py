@@ -28,10 +28,19 @@ def show(told: dict[str, Any]) -> None:
     _writes(told["writes"])
 
 
+_WEBHOOK = {
+    None: "",
+    "lost": "; its webhook was lost",
+    "down": "; its webhook came while bookferry was not running, or never",
+    "not yet": "; its webhook has not come yet",
+}
+
+
 def _journal(rows: list[dict[str, Any]]) -> None:
     line("What happened", style="bold")
     for row in rows:
         via = f"{row['via']}, answer to our write {row['intent']}" if row["intent"] else row["via"]
+        via += _WEBHOOK[row["webhook"]]
         line(f"{when(row['at'])} {'first seen' if row['first'] else 'changed'} (via {via})", indent=2)
         if row["first"]:
             continue

@@ -1,4 +1,4 @@
-"""The units of work: pull a connection, read its inbox, push into it. Each commit of a unit checks its epoch first."""
+"""The units of work: pull a connection, read its inbox, push into it; tell the owner what needs attention. Each commit of a unit checks its epoch first."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger()
 
-TIDY = "tidy"
-"""The unit that forgets what is old: the only one that is of no connection."""
 _at_work: ContextVar[Unit | None] = ContextVar("unit", default=None)
 """The unit that this task works for."""
 
@@ -92,17 +90,17 @@ def pause(failures: int) -> int:
 
 async def run_unit(app: App, key: str) -> None:
     """Claim a unit and let it work. What stands in its way is noted with what to do, and stops nobody else."""
-    from daemon.units import inbox, pull, push, tidy  # each of them imports this module
+    from daemon.units import alert, inbox, pull, push, tidy  # each of them imports this module
 
-    work = {"pull": pull.pull, "inbox": inbox.read, "push": push.push}
+    work = {"pull": pull.pull, "inbox": inbox.read, "push": push.push, "alert": alert.tell, "tidy": tidy.tidy}
     sort, _, name = key.partition(":")
-    if name not in app.connectors and key != TIDY:
+    if name not in app.connectors and key not in units.OF_NONE:
         return
     try:
         unit = Unit(app, key)
         try:
             with at_work(unit):
-                await (tidy.tidy(unit) if key == TIDY else work[sort](unit, name))
+                await work[sort](unit, name)
         except PlatformError as error:
             await _stopped(unit, name, error)
         except StateError:
@@ -123,14 +121,22 @@ async def run_unit(app: App, key: str) -> None:
     except Fenced:
         log.warning("fenced", unit=key)
     except StateError as error:
-        app.trouble = error
-        log.error("store_unavailable", unit=key, problem=str(error))  # noqa: TRY400 - a sentence, not a traceback
-        app.wake_at(key, app.ms() + _FIRST_PAUSE_MS)
+        await _unstored(app, key, error)
+
+
+async def _unstored(app: App, key: str, error: StateError) -> None:
+    from daemon.units import alert
+
+    app.trouble = error
+    log.error("store_unavailable", unit=key, problem=str(error))
+    if key == units.ALERT:
+        await alert.store_fails(app, error)
+    app.wake_at(key, app.ms() + _FIRST_PAUSE_MS)
 
 
 def _finished(tx: Tx, unit: Unit, name: str) -> None:
     units.succeeded(tx, unit.key, now=unit.app.ms(), next_due=unit.next_due)
-    if not name:
+    if unit.key in units.OF_NONE:
         return
     credential, budget = unit.app.budget_of(name)
     accounts.save_budget(tx, credential, budget.dump())
@@ -138,7 +144,7 @@ def _finished(tx: Tx, unit: Unit, name: str) -> None:
 
 async def _stopped(unit: Unit, name: str, error: PlatformError) -> None:
     app = unit.app
-    if name:
+    if unit.key not in units.OF_NONE:
         error.about(platform=app.world.platform(name).title, connection=name)
     row = await app.db.read(lambda tx: units.get(tx, unit.key))
     failures = row["failures"] if row else 0

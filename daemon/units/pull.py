@@ -11,10 +11,12 @@ import structlog
 
 from connectors.budget import Lane
 from connectors.errors import BadAnswer, NeedsHuman, PlatformError, Refused
+from daemon import losses
 from daemon.units import Unit
+from daemon.world import World
 from mapping.model import Booking, Kind, Status, iso
 from mapping.record import Coverage, Listing, Observation, Page, Record, Row, UnreadableError, Via, ends_at
-from state import accounts, cursors, ledger, rejected
+from state import accounts, cursors, journal, ledger, rejected
 from state.cursors import StreamCursor
 from state.database import Tx
 from state.ledger import Stored
@@ -70,7 +72,16 @@ async def _walk(unit: Unit, name: str, kind: Kind) -> Walk:
     position, pages = cursor.position, list[Page]()
 
     async def stored() -> StreamCursor:
-        store = partial(_store, now=app.ms(), name=name, kind=kind, cursor=cursor, pages=pages, walk=walk)
+        store = partial(
+            _store,
+            world=app.world,
+            now=app.ms(),
+            name=name,
+            kind=kind,
+            cursor=cursor,
+            pages=pages,
+            walk=walk,
+        )
         return await unit.commit(store, "pull.page")
 
     while True:
@@ -153,8 +164,9 @@ def _anew(tx: Tx, name: str, kind: Kind, cursor: StreamCursor) -> StreamCursor:
 
 
 def _store(
-    tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, pages: list[Page], walk: Walk
+    tx: Tx, world: World, now: int, name: str, kind: Kind, cursor: StreamCursor, pages: list[Page], walk: Walk
 ) -> StreamCursor:
+    held, position = cursor, journal.end(tx)
     account = accounts.get(tx, name)
     region = account.country if account else None
     rows = [row for page in pages for row in page.listing.rows]
@@ -171,6 +183,7 @@ def _store(
         cursor = cursors.advance(tx, cursor, page, page.listing.refs, now=now)
     if cursor.position is None:
         walk.changed += _conclude(tx, now, name, kind, cursor, pages[-1])
+    losses.note(tx, world, name, kind, held, position, now=now)
     return cursor
 
 

@@ -8,7 +8,7 @@ from state import retention
 from state.database import Tx
 
 
-async def tidy(unit: Unit) -> None:
+async def tidy(unit: Unit, _name: str) -> None:
     """Forget what is older than ``keep``, as far as nothing needs it any more."""
     app, now = unit.app, unit.app.ms()
     since = now - app.config.keep.seconds * 1000

@@ -1,8 +1,9 @@
 import subprocess
 import sys
+import time
 
 import pytest
-from cli_stage import ROOT, booking, call, fill, guest, told
+from cli_stage import ROOT, booking, call, fill, guest, hook, told
 
 from mapping.model import Kind, Status
 from mapping.record import Via
@@ -111,3 +112,25 @@ def test_status_json(armed):
     assert found["routes"][0]["armed_at"]
     assert found["routes"][0]["behind"] == 1
     assert found["healthy"]
+
+
+def test_status_and_explain_tell_of_lost_webhooks(tmp_path):
+    now = int(time.time() * 1000)
+    path, file = fill(tmp_path, guest(), booking("apt_1")), tmp_path / "bookferry.yaml"
+    file.write_text(file.read_text().replace("slug: nails", "slug: nails, webhook_secret: whsec_planted"))
+    with writing(path) as tx:
+        hook(tx, "done")
+        tx.run("UPDATE heard SET hour = :h, last_at = :at", h=now // 3_600_000, at=now)
+        seq = tx.value("SELECT max(seq) FROM journal")
+        tx.run(
+            "INSERT INTO finding VALUES (:q, 'salon', 'bookings', 'apt_1', 'cancelled', :at, :at, :at, :at, 'lost')",
+            q=seq,
+            at=now - 60_000,
+        )
+    found = told(call(tmp_path, "status", "--json"))["connections"][0]["webhooks"]
+    assert (found["came"], found["lost"], found["last_lost"]["ref"]) == (1, 1, "apt_1")
+    shown = " ".join(call(tmp_path, "status").stdout.split())
+    assert "webhooks in 7 days: 1 came, 1 lost (50.0 %)" in shown
+    assert "the last lost: booking apt_1 (cancelled), found by a poll" in shown
+    assert "what to do: see at Bookatu that the webhook is enabled" in shown
+    assert "its webhook was lost" in call(tmp_path, "explain", "salon", "booking", "apt_1").stdout

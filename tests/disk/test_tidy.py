@@ -6,8 +6,8 @@ from test_promises import advance
 
 from daemon.passes import sync
 from daemon.schedule import Schedule
-from daemon.units import TIDY
 from state import units
+from state.units import TIDY
 
 
 def count(tx):

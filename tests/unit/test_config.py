@@ -357,7 +357,7 @@ class TestKeys:
                 CONNECTIONS + "routs: []\n",
                 (
                     '13:1: routs: there is no key "routs" here; did you mean "routes"? '
-                    "(keys: connections, keep, lookups, routes, server, state)"
+                    "(keys: alerts, connections, keep, lookups, routes, server, state)"
                 ),
             ),
             (
