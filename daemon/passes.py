@@ -59,8 +59,8 @@ def _untidy(tx: Tx, now: int) -> bool:
 
 async def _idle(app: App) -> None:
     await app.engine.idle()
-    if app.trouble is not None:
-        raise app.trouble
+    for error in app.trouble.values():
+        raise error
 
 
 def _next_due(tx: Tx, app: App) -> int | None:

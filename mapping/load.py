@@ -16,6 +16,8 @@ from mapping.routes import Surroundings, read_routes
 from mapping.settings import ConnectionSettings
 from mapping.substitute import Sources, substitute
 
+TYPED_IN = "a secret is typed into the file"
+
 
 def load(
     text: bytes | str,
@@ -174,4 +176,4 @@ def _typed_in(settings: ConnectionSettings, data: Mapping[str, Any], path: Path,
             at = (*path, key, i) if isinstance(data[key], list) else (*path, key)
             if value and not report.is_foreign(at):
                 remedy = f"write ${{{key.upper()}}}, ${{file:/path}} or ${{cred:name}}"
-                report.warn(at, "a secret is typed into the file", remedy)
+                report.warn(at, TYPED_IN, remedy)

@@ -251,6 +251,10 @@ CREATE TABLE token (
     seed BLOB                       -- digest of the configured secret it grew from
 ) STRICT;
 
+CREATE TABLE mark_key (
+    key BLOB NOT NULL               -- what origin marks are made under; grew from the sealing key, outlives it
+) STRICT;
+
 CREATE TABLE lease (
     name TEXT PRIMARY KEY,
     holder TEXT NOT NULL,

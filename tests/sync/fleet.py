@@ -20,6 +20,8 @@ from mapping.model import Kind
 from state import cursors, ledger, links, outbox
 from state.tokens import new_key
 
+KEY = new_key()
+
 
 def config_of(text: str):
     return load(
@@ -125,7 +127,7 @@ async def fleet(folder, routes: str, *platforms: str, before=None, **options):
             opened(
                 config_of(text),
                 folder / "bookferry.db",
-                new_key(),
+                KEY,
                 now=lambda: clock.now().timestamp(),
                 settle_ms=0,
             )
