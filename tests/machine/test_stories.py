@@ -63,6 +63,17 @@ def test_two_changes_before_the_target_is_read_again_make_one_record(ferry):
     assert ended(here) == ["confirmed"]
 
 
+@pytest.mark.parametrize("fate", ["applied", "late", "lost"])
+def test_a_create_whose_answer_was_lost_is_looked_up_and_made_once(ferry, fate):
+    here = ferry("quiet")
+    book(here)
+    carried(here, writes=[fate])
+    here.clock.on(60)
+    here.run("push:desk")
+    here.check()
+    assert ended(here) == ["confirmed"]
+
+
 def test_a_disarmed_route_carries_nothing_that_was_still_due(ferry):
     here = ferry("quiet")
     book(here)

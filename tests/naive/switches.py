@@ -435,6 +435,53 @@ def any_database(stack):
     instead(stack, migrations._refuse_newer, lambda applied, path: None)
 
 
+@switch("a webhook that a platform may deliver again is remembered")
+def forgets_too_much(stack):
+    retention = module("state.retention")
+    webhooks = retention.webhooks
+
+    class Everything(dict):
+        def get(self, _name, _otherwise=0):
+            return 2**62
+
+    instead(
+        stack,
+        webhooks,
+        lambda tx, after, *, since, again_since: webhooks(tx, after, since=since, again_since=Everything()),
+    )
+
+
+@switch("of what is forgotten, all stays that a decision asks for")
+def history_cut_off(stack):
+    retention = module("state.retention")
+
+    def cut_off(history, moments, since):
+        del history[1:-1]
+
+    instead(stack, retention.fold, cut_off)
+
+
+@switch("a damaged database is not copied")
+def copies_unverified(stack):
+    backup = module("state.backup")
+    instead(stack, backup._verified, lambda source, part, expected: backup.Copy(0, 0, 0, 0, 0))
+
+
+@switch("a restored database looks before it writes")
+def restored_wide_awake(stack):
+    instead(stack, module("state.backup")._put_to_sleep, lambda tx, now: None)
+
+
+@switch("what a list had to repair is counted as a lost webhook")
+def losses_uncounted(stack):
+    instead(stack, module("mapping.losses").happening, lambda fields, before, via: None)
+
+
+@switch("a source that is silent against its own rhythm is told of")
+def silence_unnoticed(stack):
+    instead(stack, module("mapping.rhythm").silence, lambda heard, runs, now: None)
+
+
 @switch("one row that cannot be understood stops only itself")
 def one_bad_row_stops_all(stack):
     listing = module("mapping.record").Listing

@@ -27,20 +27,20 @@ def test_every_switch_has_its_proof():
     assert set(PROOFS) == set(SWITCHES)
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(400)
 def test_without_a_protection_its_tests_fail():
     wanted = {}
     for switch, nodes in PROOFS.items():
         for node in nodes:
             wanted.setdefault(node, []).append(switch)
-    words = ["-p", "tests.naive.plugin", "--prove", json.dumps(wanted), "-q", "-s", "--tb=no", "--timeout=20"]
+    words = ["-p", "tests.naive.plugin", "--prove", json.dumps(wanted), "-q", "-s", "--tb=no", "--timeout=60"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:xdist", *words, *wanted],
         cwd=ROOT,
         env={**os.environ, "BOOKFERRY_NAIVE": "proofs"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=380,
         check=False,
     )
     said = [line.split(" ", 2) for line in run.stdout.splitlines() if line.startswith("proof: ")]
