@@ -22,6 +22,7 @@ from connectors.http import Client
 from connectors.oauth import Token, token_of
 
 _CODE = re.compile(r"[\x21-\x7e]{1,2048}")
+_PATH = re.compile(r"(/[\w~-][\w.~-]*)+")
 _ERROR = re.compile(r"[a-z_]{1,40}")
 _BEGIN_AGAIN = "begin again: a code is good for one attempt."
 
@@ -199,8 +200,10 @@ async def discover(client: Client, consent: Consent) -> Consent:
 
 
 def _path_below(origin: str, address: Any) -> str | None:
-    prefix = f"{origin}/"
-    return address.removeprefix(origin) if isinstance(address, str) and address.startswith(prefix) else None
+    path = (
+        address.removeprefix(origin) if isinstance(address, str) and address.startswith(f"{origin}/") else ""
+    )
+    return path if _PATH.fullmatch(path) else None
 
 
 async def register(

@@ -27,6 +27,8 @@ _MILLISECONDS_FROM = 10**11
 """Unix times above this are milliseconds: as seconds they would lie beyond the year 5000."""
 
 
+_LONGEST_REF = 255
+_LOOKED_THROUGH = 2_000
 _LONGEST_COMPLAINT = 200
 _PRIVATE = (
     (re.compile(r"[^\s@\"'<>(]+@[^\s@\"'<>),;]+"), "(an e-mail address)"),
@@ -54,7 +56,10 @@ def instant(value: Any) -> datetime | None:
             raise ValueError("not an instant") from None  # the original quotes the value
         if moment.tzinfo is None:
             raise ValueError("an instant without an offset: its zone is not known")
-        return moment
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("not an instant") from None
     try:
         return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
     except (OverflowError, OSError, ValueError):
@@ -75,7 +80,11 @@ def listing(
     """The rows of a page. ``context`` stands for all that their translation depends on besides themselves."""
     named, unnamed = [], []
     for number, content in enumerate(rows):
-        raw = raw_of(content)
+        try:
+            raw = raw_of(content)
+        except ValueError as error:
+            unnamed.append(Rejected(kind, f"row {number + 1}", str(error), b"null"))
+            continue
         ref = content.get(id_word) if isinstance(content, Mapping) else None
         if is_ref(ref):
             named.append(Row(str(ref), raw, blake2b(context + raw, digest_size=16).digest(), content))
@@ -127,18 +136,26 @@ def _inside(row: Mapping[str, Any], embedded: Embedded, asked_at: int, via: Via)
 
 
 def is_ref(value: Any) -> bool:
-    """Whether a value can be an id."""
-    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    """Whether a value can be an id: short, printable, and more than dots, since it becomes a part of addresses."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    text = str(value)
+    return (
+        0 < len(text) <= _LONGEST_REF and text.isprintable() and not text.isspace() and bool(text.strip("."))
+    )
 
 
 def raw_of(row: Any) -> bytes:
-    """A row as JSON, for the ledger."""
-    return orjson.dumps(row)
+    """A row as JSON, for the ledger. Raises ValueError for one that is nested too deeply to be kept."""
+    try:
+        return orjson.dumps(row)
+    except TypeError:
+        raise ValueError("nested too deeply") from None
 
 
 def quoted(said: Any) -> str:
     """A platform's own complaint, fit for a sentence that ends in logs: no addresses, numbers or tokens, and short."""
-    text = said if isinstance(said, str) else ""
+    text = " ".join(said[:_LOOKED_THROUGH].split()) if isinstance(said, str) else ""
     for pattern, instead in _PRIVATE:
         text = pattern.sub(instead, text)
     return text if len(text) <= _LONGEST_COMPLAINT else text[:_LONGEST_COMPLAINT] + "…"

@@ -58,8 +58,8 @@ class App:
         self.engine = Engine(lambda key: run_unit(self, key))
         self.wake_at: Callable[[str, int], None] = lambda _key, _due: None
         """Asks the schedule to kick a key at a moment (epoch milliseconds). Without a schedule nobody does."""
-        self.trouble: StateError | None = None
-        """Why the last transaction of a unit could not be stored."""
+        self.trouble: dict[str, StateError] = {}
+        """By unit: why its last transaction could not be stored."""
         self.taken_over: TakenOver | None = None
         """Why this process is to end: another one works on the same store."""
         self.on_taken_over: Callable[[], None] = lambda: None
@@ -159,7 +159,7 @@ async def opened(
     db = await database.open(path)
     try:
         await db.read(lambda tx: tokens.check(tx, box))
-        reign = await db.transaction(lambda tx: _begin(tx, int(now() * 1000)), "store.begin")
+        reign = await db.transaction(lambda tx: _begin(tx, box, int(now() * 1000)), "store.begin")
         stamps = await db.read(_stamps)
         app = App(config, db, box, now, reign, settle_ms=settle_ms)
         for credential, budget in app.budgets.items():
@@ -174,12 +174,13 @@ async def opened(
         await db.close()
 
 
-def _begin(tx: Tx, now: int) -> Claim:
+def _begin(tx: Tx, box: Box, now: int) -> Claim:
     """The file lock proves that whoever was here before is dead, or that somebody has given up waiting for it.
 
     Nobody has to wait for the end of its leases; and should it only have stood still, it writes nothing more.
     """
     tokens.drop_leases(tx)
+    tokens.keep_mark_key(tx, box)
     return units.claim(tx, units.STORE, now=now)
 
 

@@ -7,6 +7,7 @@ JSON for all, a cap on heads and bodies, and a deadline for whoever sends slowly
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,17 +23,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daemon.metrics import CONTENT_TYPE, NOBODY, Metrics
-from daemon.protocol import BODY_CAP, REFUSED, WHOLE, LimitedProtocol
+from daemon.places import Places
+from daemon.protocol import BODY_CAP, REFUSED, SWALLOWED, WHOLE, LimitedProtocol
 from daemon.receive import LATER, Host, Reception
 from mapping.config import Door
 
 DEADLINE_S = 10.0
 """For a request's head, and again for its body."""
 
-_SWALLOWED = 1024 * 1024
-"""Of a body that is too large, so much is read before the answer: who is cut off while sending never sees it."""
+_UNFINISHED = 32 * 1024 * 1024
+"""Bytes of all requests together that have begun and not ended."""
+_FILES = 16_384
 _BACKLOG = 2048
-_CONNECTIONS = 2 * _BACKLOG
+CONNECTIONS = 2 * _BACKLOG
 """More than the kernel holds for us: who has waited through a restart is not to be turned away at its end."""
 _KEEP_ALIVE_S = 5
 _TICK_S = 1.0
@@ -159,7 +162,7 @@ class _Hook:
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes | None:
         """The body, None when it is too large. What the sender says of its length is not relied upon."""
-        if int(headers.get("content-length", "0")) > _SWALLOWED:
+        if int(headers.get("content-length", "0")) > SWALLOWED:
             return None
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body"):
@@ -173,7 +176,7 @@ class _Hook:
                 parts.append(part)
             if not message.get("more_body"):
                 return b"".join(parts) if size <= self._cap else None
-            if size > _SWALLOWED:
+            if size > SWALLOWED:
                 return None
             message = await receive()
         raise _Gone
@@ -210,14 +213,17 @@ async def listening(
     fd: int | None = None,
     deadline: float = DEADLINE_S,
     grace: float = DEADLINE_S,
+    most: int = CONNECTIONS,
 ) -> AsyncIterator[Door]:
     """Serve an application at a door while the block runs; gives the address with its real port.
 
     ``label``: the key of the YAML, for messages. ``fd``: a listening socket that this process was handed; it becomes
-    ours. ``grace``: seconds in which requests may finish at the end. Raises DoorError.
+    ours. ``grace``: seconds in which requests may finish at the end. ``most``: connections at once; when there are more,
+    the one that has kept us waiting longest has to go. Raises DoorError.
     """
     held = _bound(door, label) if fd is None else _handed(fd, label)
-    server = _Server(_settings(app, deadline, grace))
+    places = Places(_room(most), _UNFINISHED, asyncio.get_running_loop().call_later)
+    server = _Server(_settings(app, deadline, grace, places))
     task = asyncio.create_task(server.serve([held]), name=f"door:{label}")
     try:
         await server.ready(task)
@@ -230,21 +236,29 @@ async def listening(
             await task
 
 
-def _settings(app: ASGIApp, deadline: float, grace: float) -> uvicorn.Config:
+def _settings(app: ASGIApp, deadline: float, grace: float, places: Places) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=partial(LimitedProtocol, deadline=deadline),  # type: ignore[arg-type]  # it is called, as a class would be
+        http=partial(LimitedProtocol, deadline=deadline, places=places),  # type: ignore[arg-type]  # it is called, as a class would be
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # seconds of any kind
     )
+
+
+def _room(most: int) -> int:
+    """How many connections there may be: each needs a file, for a moment there are twice as many, and others need some too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _FILES:  # systemd gives 1024 and lets us have more
+        soft = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(most, soft // 4)
 
 
 def _bound(door: Door, label: str) -> socket.socket:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon.forecast import differences, foresee, title
+from daemon.foresee import differences, foresee, title
 from daemon.masks import masked
 from daemon.world import World
 from mapping.config import Route
@@ -10,7 +10,7 @@ from mapping.model import Kind
 from mapping.problem import instead
 from mapping.record import Record
 from mapping.wish import Skip, Stuck, Write
-from state import cursors, inbox, journal, ledger, links, losses, outbox, overview
+from state import attempts, cursors, inbox, journal, ledger, links, losses, outbox, overview
 from state.database import Tx
 from state.outbox import Intent
 
@@ -186,6 +186,6 @@ def _intent(tx: Tx, intent: Intent) -> dict[str, Any]:
                 "outcome": row["outcome"] or "under way",
                 "fields": json.loads(row["fields"]),
             }
-            for row in outbox.attempts(tx, intent.id)
+            for row in attempts.of_intent(tx, intent.id)
         ],
     }

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from daemon import masks
+
 GONE = "[redacted]"
 _PRIVATE = frozenset(
     {
@@ -43,7 +45,7 @@ _PRIVATE = frozenset(
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _MASKED = re.compile(
-    r"[\w.+%-]+@[\w-]+\.[\w.-]+"  # e-mail addresses
+    r"[\w.+%-]{1,64}@[\w-]{1,255}\.[\w.-]+"  # e-mail addresses
     r"|\b(?:whsec|bk_live|bk_test)_\w+"  # Bookatu's keys
     r"|(?<=[Bb]earer )\S+"
 )
@@ -70,7 +72,10 @@ def is_private(key: str) -> bool:
 def clean(value: Any, depth: int = _DEPTH) -> Any:
     """The value without what is private in it."""
     if isinstance(value, str):
-        return _MASKED.sub(GONE, value)
+        text = _MASKED.sub(GONE, value)
+        return (
+            text if text.isprintable() else masks.clean(text)
+        )  # one event is one line, also where a person watches
     if isinstance(value, bytes | bytearray) or depth == 0:
         return GONE
     if isinstance(value, Mapping):
@@ -149,6 +154,8 @@ def configure(level: str = "INFO", json: bool | None = None) -> None:  # noqa: F
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # One line for each malformed request: strangers would write our log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _rendering(*, plain: bool) -> list[Any]:

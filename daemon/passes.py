@@ -47,7 +47,9 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
         await _idle(app)
     summary = {name: after[name] - before[name] for name in ("changes", "writes", "writes_loud")}
     return (
-        summary | {name: after[name] for name in ("parked", "open", "waiting")} | await app.db.read(_problems)
+        summary
+        | {name: after[name] for name in ("held", "parked", "open", "waiting")}
+        | await app.db.read(_problems)
     )
 
 
@@ -59,15 +61,16 @@ def _untidy(tx: Tx, now: int) -> bool:
 
 async def _idle(app: App) -> None:
     await app.engine.idle()
-    if app.trouble is not None:
-        raise app.trouble
+    for error in app.trouble.values():
+        raise error
 
 
 def _next_due(tx: Tx, app: App) -> int | None:
     """When the next thing is due that a pass would wait for."""
     blocked = {row["key"] for row in units.every(tx) if row["problem"]}
-    names = [name for name in app.connectors if app.world.routes_into(name) and f"push:{name}" not in blocked]
-    open_to = [moment for name in names if (moment := outbox.next_due(tx, name)) is not None]
+    into = {name: [route.name for route in app.world.routes_into(name)] for name in app.connectors}
+    due = (outbox.next_due(tx, name, into[name]) for name in into if f"push:{name}" not in blocked)
+    open_to = [moment for moment in due if moment is not None]
     return min(open_to, default=None)
 
 
@@ -78,6 +81,7 @@ def _totals(tx: Tx) -> dict[str, int]:
         "writes_loud": int(tx.value("SELECT count(*) FROM attempt WHERE loud = 1")),
         "parked": len(outbox.in_state(tx, "parked"))
         + int(tx.value("SELECT count(*) FROM rejected WHERE dismissed = 0")),
+        "held": int(tx.value("SELECT count(*) FROM intent WHERE state = 'held'")),
         "open": len(outbox.in_state(tx, "open")),
         "waiting": len(outbox.in_state(tx, "waiting")),
     }

@@ -157,6 +157,5 @@ async def health(app: App) -> dict[str, Any]:
         return {"problems": stuck, "concerns": [row["key"] for row in concerns.standing(tx)]}
 
     found = await app.db.read(look)
-    if app.trouble is not None:
-        found["problems"]["store"] = str(app.trouble)
-    return {"ok": app.trouble is None, "busy": list(app.engine.busy), **found}
+    found["problems"] |= {key: str(error) for key, error in app.trouble.items()}
+    return {"ok": not app.trouble, "busy": list(app.engine.busy), **found}

@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.platforms import PLATFORMS
+from daemon.modes import beside, chmod, exposed
 from daemon.world import World
 from mapping.config import Config
-from mapping.load import load
-from mapping.problem import ConfigErrors, Problem
-from state.errors import WrongKey
+from mapping.load import TYPED_IN, load
+from mapping.problem import ConfigErrors, InvalidError, Problem
+from state.errors import Exposed, WrongKey
 
 CREDENTIAL = "bookferry-key"
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
@@ -29,8 +30,17 @@ class Place:
         return World(self.config, dict(PLATFORMS))
 
     def key(self) -> str:
-        """The sealing key. Raises WrongKey."""
+        """The sealing key of a store that nobody else can read. Raises WrongKey, Exposed."""
+        self.private()
         return sealing_key(self.db)
+
+    def private(self) -> None:
+        """See that nobody else can read the store. Raises Exposed."""
+        if files := beside(self.db):
+            raise Exposed(
+                f"{', '.join(map(str, files))}: others can read what is there: tokens and people's data."
+                f" Make it private: {chmod(files)}"
+            )
 
 
 def read(file: Path, env: Mapping[str, str] = os.environ) -> Place:
@@ -46,14 +56,33 @@ def read(file: Path, env: Mapping[str, str] = os.environ) -> Place:
         name=str(file),
         platforms=PLATFORMS,
         env=env,
-        read_file=lambda path: (file.parent / path).expanduser().read_text(encoding="utf-8"),
+        read_file=lambda path: _secret((file.parent / path).expanduser()),
         credential=_credentials(env),
     )
+    if mode := exposed(file):
+        _nothing_typed_in(config, file, mode)
     db = (file.parent / Path(config.state).expanduser()).resolve()
     if db.is_dir():
         remedy = f"name a file, such as {Path(config.state, 'bookferry.db')}"
         raise ConfigErrors([Problem(str(file), 1, 1, "state", f"{db} is a folder", remedy)])
     return Place(file, config, db)
+
+
+def _secret(file: Path) -> str:
+    text = file.read_text(encoding="utf-8")
+    if mode := exposed(file):
+        raise InvalidError(f"can be read by others (mode {mode})", chmod([file]))
+    return text
+
+
+def _nothing_typed_in(config: Config, file: Path, mode: str) -> None:
+    remedy = f"{chmod([file])}, or put the secret elsewhere"
+    message = f"{TYPED_IN}, which others can read (mode {mode})"
+    found = [
+        replace(each, message=message, remedy=remedy) for each in config.warnings if each.message == TYPED_IN
+    ]
+    if found:
+        raise ConfigErrors(found)
 
 
 def _credentials(env: Mapping[str, str]) -> Callable[[str], str | None]:
@@ -96,6 +125,10 @@ def find_key(db: Path, env: Mapping[str, str] = os.environ) -> str | None:
 
 
 def _text(file: Path, what: str) -> str:
+    if mode := exposed(file):
+        raise WrongKey(
+            f"{what}: {file} can be read by others (mode {mode}). Make it private: {chmod([file])}"
+        )
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

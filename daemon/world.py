@@ -8,12 +8,12 @@ from mapping.capability import KindSpec, People, Platform
 from mapping.config import Config, Endpoint, Route, leads_back
 from mapping.decide import Case, next_step, person_wish, wish
 from mapping.expr import ExpressionError, record_scope
-from mapping.identity import Match, Suggestion, keys_of, marks_in, match, origin_mark
+from mapping.identity import Match, Suggestion, is_genuine, keys_of, marks_in, match, origin_mark
 from mapping.model import Kind, Status
 from mapping.normal import same
 from mapping.record import Account, Record, begins_at, moment
 from mapping.wish import Pair, Skip, Step, Stuck, Wish
-from state import accounts, cursors, journal, ledger, links, outbox
+from state import accounts, attempts, cursors, journal, ledger, links, outbox, tokens
 from state.database import Tx
 
 
@@ -107,7 +107,12 @@ class World:
     def mark_of(self, tx: Tx, connection: str, kind: Kind, ref: str) -> str:
         """The origin mark of the record with this id."""
         account = self.account(tx, connection)
-        return origin_mark(self.platform(connection).name, account.id if account else connection, kind, ref)
+        owner = account.id if account else connection
+        return origin_mark(self.platform(connection).name, owner, kind, ref, tokens.mark_key(tx))
+
+    def ours(self, tx: Tx, record: Record) -> list[str]:
+        """The origin marks that a record carries, without those that somebody made up."""
+        return [mark for mark in marks_in(record.fields) if is_genuine(mark, tokens.mark_key(tx))]
 
     def person_of(self, tx: Tx, record: Record) -> Record | None:
         """The first person that a booking or a review is about, where they are known."""
@@ -163,7 +168,7 @@ class World:
             return None
         left = outbox.delivery(tx, back.name, record.kind, record.entity)
         shown = left.shown if left else None
-        if marks_in(record.fields) or journal.made_by_us(tx, record.id):
+        if self.ours(tx, record) or journal.made_by_us(tx, record.id):
             # The answer to a create need not show all of the record: the rest is as we left it when it is first seen.
             shown = {**journal.as_of(tx, record, 0), **(shown or {})}
         return shown
@@ -185,7 +190,7 @@ class World:
         """Whether a source record may be what the route back is making there right now: no mark is seen on it yet."""
         back = self.back(want.route)
         seen = journal.first_seen(tx, want.source.id)
-        return back is not None and outbox.creating(tx, back.name, want.source.kind, seen)
+        return back is not None and attempts.creating(tx, back.name, want.source.kind, seen)
 
     def may_be_there(self, tx: Tx, want: Want) -> bool:
         """Whether what stands for no entity may have been made before all that this store knows.
@@ -205,7 +210,7 @@ class World:
         """
         marked: dict[tuple[str, Kind], list[Record]] = {}
         for record in records:
-            if marks_in(record.fields) and not ledger.shared(tx, record):
+            if self.ours(tx, record) and not ledger.shared(tx, record):
                 marked.setdefault((record.connection, record.kind), []).append(record)
         found: dict[int, Record] = {}
         for (connection, kind), unknown in marked.items():

@@ -23,7 +23,7 @@ from mapping.model import Kind, Status
 from mapping.normal import lacking, phone_key, same, unmarked
 from mapping.pairs import settle
 from mapping.record import Record, begins_at, ends_at, moment
-from mapping.wish import Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
+from mapping.wish import MOVING, Pair, Settled, Skip, Step, Stuck, Waits, Wish, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,7 @@ def next_step(
         return Stuck(conflict)
     if not changes or wanted.only_create:
         return Settled("it exists" if wanted.only_create else "the target holds it already")
-    if wanted.moves and Act.UPDATE not in spec.acts and _MOVING & set(changes):
+    if wanted.moves and Act.UPDATE not in spec.acts and MOVING & set(changes):
         return _spoken(replace(write, then_create=True), wanted, spec)
     act = _act_of(wanted, spec, changes, target)
     return _spoken(replace(write, act=act, fields=changes), wanted, spec)
@@ -283,9 +283,6 @@ def _made_room(wanted: Wish, target: Record, sent: Mapping[str, Any]) -> bool:
         and target.status is Status.CANCELLED
         and not same("starts", sent.get("starts"), wanted.fields.get("starts"))
     )
-
-
-_MOVING = {"starts", "ends", "arrival", "departure"}
 
 
 def _creation(

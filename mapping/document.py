@@ -32,6 +32,8 @@ MAX_DEPTH = 32
 MAX_NODES = 100_000
 """Keys and values, aliases expanded: a few lines of aliases can stand for billions."""
 
+_MOST_TWICE = 50
+
 Path = tuple[str | int, ...]
 Mark = tuple[int, int]
 """Line and column, both from 1."""
@@ -220,6 +222,10 @@ class _Reading:
         return key.scalar
 
     def _twice(self, path: Path, mark: Mark) -> None:
+        if len(self.document.problems) >= _MOST_TWICE:
+            raise _UnreadableError(
+                mark, f"more than {_MOST_TWICE} keys are here twice", "is this the right file?"
+            )
         first = self.document.keys[path][0]
         message, remedy = (
             f"the key {quoted(str(path[-1]))} is here twice: first in line {first}",

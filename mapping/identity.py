@@ -7,6 +7,7 @@ for a human. Links are rows and can be undone.
 
 import base64
 import hashlib
+import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,23 +17,40 @@ from mapping.normal import email_key, folded, full_name, phone_key
 from mapping.record import Record
 
 MARK_PREFIX = "bookferry-"
+_NAMED, _PROOF = 6, 4
+"""Bytes of a mark: which record it stands for, and that nobody made it up."""
 
 _RELAYS = ("guest.booking.com", "guest.airbnb.com", "m.expediapartnercentral.com", "messages.homeaway.com")
 """Domains of addresses that booking sites make up for each stay: they identify nobody."""
 
 
-def origin_mark(platform: str, account: str, kind: Kind, ref: str) -> str:
+def origin_mark(platform: str, account: str, kind: Kind, ref: str, key: bytes = b"") -> str:
     """The mark that a record made by us carries at its target: which source record it stands for.
 
-    It is made of the platform's own ids alone, so it survives a renamed connection and a lost database. Lower-case
-    letters and digits: platforms may fold case.
+    It is made of the platform's own ids, so it survives a renamed connection and a lost database; and under a key that
+    no guest knows, who could write the mark of somebody else's booking into his notes. Lower-case letters and digits:
+    platforms may fold case.
     """
-    digest = hashlib.blake2b(f"{platform}\0{account}\0{kind.value}\0{ref}".encode(), digest_size=10).digest()
-    return MARK_PREFIX + base64.b32encode(digest).decode().lower()
+    ids = f"{platform}\0{account}\0{kind.value}\0{ref}".encode()
+    named = hashlib.blake2b(ids, digest_size=_NAMED, key=key).digest()
+    return MARK_PREFIX + base64.b32encode(named + _proof(named, key)).decode().lower()
+
+
+def is_genuine(mark: str, key: bytes) -> bool:
+    """Whether a mark was made under this key, whatever it stands for."""
+    try:
+        raw = base64.b32decode(mark.removeprefix(MARK_PREFIX).upper())
+    except ValueError:
+        return False
+    return hmac.compare_digest(raw[_NAMED:], _proof(raw[:_NAMED], key))
+
+
+def _proof(named: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(named, digest_size=_PROOF, key=key, person=b"proof").digest()
 
 
 def marks_in(fields: Mapping[str, Any]) -> list[str]:
-    """Our origin marks on a record: among its tags, as a word of its notes, or as another system's reference."""
+    """What looks like our origin marks on a record: among its tags, as a word of its notes, or as another system's reference."""
     words = [str(tag) for tag in fields.get("tags") or ()]
     words += [word for name in ("notes", "external_ref") for word in str(fields.get(name) or "").split()]
     return [_bare(word) for word in words if _is_mark(word)]

@@ -12,9 +12,11 @@ from mapping.config import Config, Server, is_loopback
 from mapping.document import Path, parse
 from mapping.problem import ConfigErrors, Problem, instead
 from mapping.report import Report
-from mapping.routes import Surroundings, read_routes
+from mapping.routes import Surroundings, read_guard, read_routes
 from mapping.settings import ConnectionSettings
 from mapping.substitute import Sources, substitute
+
+TYPED_IN = "a secret is typed into the file"
 
 
 def load(
@@ -58,6 +60,7 @@ def _read(data: Any, platforms: Mapping[str, Platform], report: Report) -> Confi
         parts["routes"] = read_routes(data["routes"], around)
     if isinstance(data.get("server"), dict):
         parts["server"] = _server(data["server"], report)
+    read_guard(parts, (), report)
     if isinstance(data.get("alerts"), dict):
         _alerts(data["alerts"], report)
     config = report.validate(Config, parts, ())
@@ -174,4 +177,4 @@ def _typed_in(settings: ConnectionSettings, data: Mapping[str, Any], path: Path,
             at = (*path, key, i) if isinstance(data[key], list) else (*path, key)
             if value and not report.is_foreign(at):
                 remedy = f"write ${{{key.upper()}}}, ${{file:/path}} or ${{cred:name}}"
-                report.warn(at, "a secret is typed into the file", remedy)
+                report.warn(at, TYPED_IN, remedy)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 
 class Kind(StrEnum):
@@ -86,7 +86,14 @@ def iso(moment: datetime) -> str:
     return utc.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-Instant = Annotated[AwareDatetime, PlainSerializer(iso, return_type=str)]
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("beyond the years that there are in UTC") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc), PlainSerializer(iso, return_type=str)]
 """A moment in time. Naive values are refused: a zone is never guessed here."""
 
 
@@ -98,10 +105,14 @@ class _Model(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A number that JSON and every platform can hold exactly."""
+
+
 class Money(_Model):
     """An amount in minor units (cents for NZD, yen for JPY) and its ISO 4217 code."""
 
-    minor: int
+    minor: Whole
     currency: str = Field(min_length=3, max_length=3)
 
 
@@ -146,8 +157,8 @@ class Booking(_Model):
     """The platform's own ids of those who do the work."""
     place: str | None = None
     """The platform's own id of the place: the property of a stay."""
-    adults: int | None = None
-    children: int | None = None
+    adults: Whole | None = None
+    children: Whole | None = None
     notes: str | None = None
     tags: tuple[str, ...] | None = None
     channel: str | None = None

@@ -47,7 +47,7 @@ def digits(phone: str | None) -> str:
 
 
 # As ``mapping.identity`` makes them.
-_MARK = re.compile(r"\s*\bbookferry-[a-z2-7]{16}\b", re.IGNORECASE)
+_MARK = re.compile(r"(?:(?<!\s)\s+)?\bbookferry-[a-z2-7]{16}\b", re.IGNORECASE)
 
 
 def unmarked(value: Any) -> Any:

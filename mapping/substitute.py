@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mapping.document import Path
-from mapping.problem import quoted
+from mapping.problem import InvalidError, quoted
 
 _PIECE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -22,7 +22,7 @@ class Sources:
 
     env: Mapping[str, str]
     read_file: Callable[[str], str]
-    """The text of a file. Raises OSError, or ValueError when it is no text."""
+    """The text of a file. Raises OSError, ValueError when it is no text, InvalidError when it may not be used."""
     credential: Callable[[str], str | None]
     """A systemd credential by name; None, LookupError or OSError when there is none."""
 
@@ -110,6 +110,8 @@ class _Filling:
             raise _MissingError(
                 f"cannot read {quoted(path)}: {why}", "create the file, or correct the path"
             ) from None
+        except InvalidError as problem:
+            raise _MissingError(f"{quoted(path)} {problem}", problem.remedy) from None
         except ValueError:
             raise _MissingError(
                 f"{quoted(path)} holds no UTF-8 text", "put the value alone into the file"

@@ -7,6 +7,9 @@ from typing import Any, Self
 from mapping.capability import Act
 from mapping.model import Kind, Status
 
+MOVING = frozenset({"starts", "ends", "arrival", "departure"})
+"""Fields that say when a booking is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:

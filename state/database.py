@@ -13,6 +13,7 @@ import asyncio
 import errno
 import fcntl
 import json
+import os
 import queue
 import sqlite3
 import threading
@@ -264,6 +265,9 @@ def _tell(jobs: list[_Job]) -> None:
 def connect(path: Path, *, read_only: bool = False, make: bool = True) -> sqlite3.Connection:
     """A connection with the pragmas that the promises need. Raises sqlite3.Error."""
     mode = "ro" if read_only else "rwc" if make else "rw"
+    if mode == "rwc":
+        with suppress(OSError):  # there is one already, or SQLite will say what is wrong
+            os.close(private(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     connection = sqlite3.connect(
         f"file:{escaped(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
@@ -320,6 +324,11 @@ def _migrated(connection: sqlite3.Connection, path: Path) -> None:
     migrate(Tables(connection), path)
 
 
+def private(path: str, flags: int) -> int:
+    """An opener of files that are their owner's alone; what SQLite makes beside one gets its mode."""
+    return os.open(path, flags, 0o600)
+
+
 def escaped(path: Path) -> str:
     """A path as SQLite wants it in a URI."""
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -328,7 +337,7 @@ def escaped(path: Path) -> str:
 def lock(path: Path) -> IO[str]:
     """Hold the store for this process. Raises StoreUnavailable when another one holds it."""
     try:
-        held = path.with_name(path.name + ".lock").open("a", encoding="utf-8")
+        held = open(path.with_name(path.name + ".lock"), "a", encoding="utf-8", opener=private)  # noqa: SIM115 - its opener
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         remedy = "Free some space." if full else "Check that the folder exists and is writable."

@@ -4,6 +4,7 @@ StateError
 ├── StoreUnavailable   locked, read-only, full, unreadable: nothing was stored, the caller may try again
 ├── StoreTooNew        written by a newer version of the program
 ├── WrongKey           the sealing key does not open what is sealed, or is missing
+├── Exposed            others than the owner can read what is secret
 └── Fenced             somebody else has taken over this unit of work: write nothing more
     └── TakenOver      another process has opened the store: write nothing more at all, and end
 """
@@ -27,6 +28,10 @@ class WrongKey(StateError):
 
 class Fenced(StateError):
     """The unit was claimed by someone else since: this claim must not write any more."""
+
+
+class Exposed(StateError):
+    """Others than the owner can read what is secret."""
 
 
 class TakenOver(Fenced):

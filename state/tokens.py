@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hmac
 import os
 
 from state.database import Tx
@@ -33,6 +34,8 @@ class Box:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         self._cipher = AESGCM(raw)
+        self.mark_key = hmac.digest(raw, b"bookferry origin marks", "sha256")
+        """What a database begins to make origin marks under."""
         self._broken: tuple[type[Exception], ...] = (InvalidTag, ValueError)
 
     def seal(self, plain: bytes, where: str) -> bytes:
@@ -87,6 +90,16 @@ def check(tx: Tx, box: Box) -> None:
     """See that the key opens what is sealed. Raises WrongKey."""
     for name in names(tx)[:1]:
         get(tx, box, name)
+
+
+def keep_mark_key(tx: Tx, box: Box) -> None:
+    """Let a new database make the marks that a lost one made under the same sealing key. A later key changes nothing."""
+    tx.run("INSERT INTO mark_key (key) SELECT :k WHERE NOT EXISTS (SELECT 1 FROM mark_key)", k=box.mark_key)
+
+
+def mark_key(tx: Tx) -> bytes:
+    """What origin marks are made under. It stands in the open, since ``plan`` has no sealing key."""
+    return tx.value("SELECT key FROM mark_key") or b""
 
 
 def take_lease(tx: Tx, name: str, holder: str, *, now: int, until: int) -> bool:

@@ -21,6 +21,7 @@ def _fits(folder):
 if _fits(_MEMORY):
     # Hundreds of databases are made, and each commit waits for the disk: one in memory keeps nobody waiting.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+os.umask(0o077)  # what tests write is as private as what users are asked to have
 
 _HEARD = ("messages_to_guests", "guest_messages", "enrolments")
 

@@ -12,7 +12,7 @@ import orjson
 from connectors.base import HOOK_TOLERANCE_S
 from connectors.bookatu.translate import Catalogue, amount, status
 from connectors.errors import Unverified
-from connectors.wire import UNREADABLE, instant, raw_of, reason, shown
+from connectors.wire import UNREADABLE, instant, is_ref, raw_of, reason, shown
 from mapping.model import Booking, Kind
 from mapping.record import Event, Observation, Via
 
@@ -69,7 +69,7 @@ def read(body: bytes, received_at: int, catalogue: Catalogue, clock_offset: int)
     if name not in EVENTS:
         return Event(name, None)
     data = content.get("data")
-    if not isinstance(data, Mapping) or not isinstance(data.get("id"), str) or not data["id"]:
+    if not isinstance(data, Mapping) or not isinstance(data.get("id"), str) or not is_ref(data["id"]):
         raise ValueError("no `data.id` in the body")
     try:
         sent = instant(content["sentAt"])

@@ -11,6 +11,7 @@ import orjson
 from connectors.base import HOOK_TOLERANCE_S
 from connectors.errors import Unverified
 from connectors.jsjson import stringify
+from connectors.wire import is_ref
 from mapping.model import Kind
 from mapping.record import Event
 
@@ -72,7 +73,7 @@ def read(body: bytes) -> Event:
     if not isinstance(payload, Mapping):
         raise ValueError("the payload is not an object")  # noqa: TRY004 - the content is wrong, not our call
     code, ref, company = (payload.get(name) for name in ("event_code", "entity_id", "company_id"))
-    if not isinstance(code, str) or not isinstance(ref, str | int) or isinstance(ref, bool) or not ref:
+    if not isinstance(code, str) or not is_ref(ref):
         raise ValueError("no event_code or entity_id in the payload")
     account = str(company) if isinstance(company, str | int) else None
     kind = entity_of(code)

@@ -15,7 +15,7 @@ import orjson
 
 from connectors.base import HOOK_TOLERANCE_S
 from connectors.errors import Unverified
-from connectors.wire import UNREADABLE, instant, reason
+from connectors.wire import UNREADABLE, instant, is_ref, reason
 from mapping.model import Kind
 from mapping.record import Event, Observation
 
@@ -101,7 +101,7 @@ def read(
     ref = row.get("id")
     if name is not None and name not in EVENTS:
         return Event(name, None)
-    if isinstance(ref, bool) or not isinstance(ref, str | int) or ref == "":
+    if not is_ref(ref):
         raise ValueError("no booking with an `id` in the body")
     hint = Event(name or EVENTS[1], Kind.BOOKINGS, str(ref))
     if understand is None or name is None:

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import orjson
 
+from connectors.wire import is_ref
+
 LIMIT = 100
 """Pagination "with limit (max 100) and offset"."""
 
@@ -104,7 +106,7 @@ def fresh(position: Position, rows: Iterable[Any], key: str = "id") -> list[Any]
     known = {*position.seen, *position.given}
     found = []
     for row in rows:
-        ref = str(row[key]) if isinstance(row, Mapping) and _is_id(row.get(key)) else None
+        ref = str(row[key]) if isinstance(row, Mapping) and is_ref(row.get(key)) else None
         if ref not in known:
             found.append(row)
         if ref is not None:
@@ -115,13 +117,9 @@ def fresh(position: Position, rows: Iterable[Any], key: str = "id") -> list[Any]
 def ids_of(rows: Iterable[Any], key: str = "id") -> list[str]:
     """The ids of a page's rows; a row without one stands by its place."""
     return [
-        str(row[key]) if isinstance(row, Mapping) and _is_id(row.get(key)) else f"row {number}"
+        str(row[key]) if isinstance(row, Mapping) and is_ref(row.get(key)) else f"row {number}"
         for number, row in enumerate(rows, 1)
     ]
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
 def ranges(ids: Iterable[str]) -> list[str]:

@@ -87,12 +87,19 @@ def put_json(value: Any) -> None:
 
 def say(line: str = "") -> None:
     """Print a line."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(_plain(line) + "\n")
 
 
 def tell(line: str) -> None:
     """Print a line for a person, where it does not mix with what is printed."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(_plain(line) + "\n")
+
+
+def _plain(text: str) -> str:
+    """A text in which nothing moves the cursor or changes the colours, whoever wrote its words."""
+    from daemon.masks import clean
+
+    return text if text.isprintable() else "\n".join(map(clean, text.split("\n")))
 
 
 def now_ms() -> int:

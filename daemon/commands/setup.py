@@ -49,7 +49,7 @@ def init(ctx: typer.Context, config: ConfigFile = None) -> None:
         say(f"{file} exists already and is kept.")
     else:
         try:
-            with file.open("xb") as new:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
                 new.write(STARTER.read_bytes())
         except OSError as error:
             raise Stop(f"{file}: cannot be written ({error.strerror}).") from None
@@ -91,6 +91,8 @@ def check(
 ) -> None:
     """Validate the configuration; with --online, try it out without changing anything."""
     here = place(ctx, config)
+    find_key(here.db)
+    here.private()
     for warning in here.config.warnings:
         tell(f"warning: {warning}")
     findings = []

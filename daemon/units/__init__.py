@@ -53,7 +53,7 @@ class Unit:
             return held, fn(tx)
 
         self.held, result = await self.app.db.transaction(claimed, label)
-        self.app.trouble = None
+        self.app.trouble.pop(self.key, None)
         return result
 
 
@@ -127,7 +127,7 @@ async def run_unit(app: App, key: str) -> None:
 async def _unstored(app: App, key: str, error: StateError) -> None:
     from daemon.units import alert
 
-    app.trouble = error
+    app.trouble[key] = error
     log.error("store_unavailable", unit=key, problem=str(error))
     if key == units.ALERT:
         await alert.store_fails(app, error)

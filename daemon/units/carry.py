@@ -12,10 +12,11 @@ from connectors.errors import Conflict, NeedsHuman, OutcomeUnknown, PlatformErro
 from daemon.units import Unit, pause
 from daemon.world import Want
 from mapping.capability import Act
-from mapping.identity import Match, Suggestion
+from mapping.identity import Match, Suggestion, marks_in
 from mapping.record import Observation, Record
-from mapping.wish import Settled, Stuck, Waits, Write
-from state import accounts, journal, ledger, links, outbox
+from mapping.surprise import PERSON
+from mapping.wish import Settled, Step, Stuck, Waits, Write
+from state import accounts, attempts, clearance, cursors, journal, ledger, links, outbox
 from state.database import Tx
 from state.outbox import Intent
 
@@ -28,8 +29,8 @@ _STEPS = 8
 """How many looks and writes one intent may need in one go."""
 
 
-def put(tx: Tx, now: int, want: Want) -> int | None:
-    """Put a wish into the outbox; gives the number of its intent, None if nothing is new."""
+def put(tx: Tx, now: int, want: Want, sort: tuple[str | None, bool] = (None, False)) -> int | None:
+    """Put a wish into the outbox with what it comes to and how loud; gives the number of its intent, None if nothing is new."""
     return outbox.put(
         tx,
         route=want.route.name,
@@ -39,6 +40,8 @@ def put(tx: Tx, now: int, want: Want) -> int | None:
         source=want.source.id,
         wish=want.wish,
         now=now,
+        act=sort[0],
+        loud=sort[1],
     )
 
 
@@ -92,7 +95,7 @@ class Carrier:
         """Decide the next move on the newest wish; None when there is none for now."""
         intent = outbox.get(tx, self.intent.id)
         route = self.app.world.routes.get(self.intent.route)
-        if intent is None or intent.state not in {"open", "waiting"} or route is None:
+        if intent is None or route is None or not clearance.may_be_sent(intent):
             return self._stay(intent)
         self.intent = intent
         want = Want(route, intent.kind, intent.entity, ledger.get(tx, intent.source), intent.wish)
@@ -100,13 +103,17 @@ class Carrier:
         unsent = isinstance(step, Waits) and not intent.attempts  # by this store: it may be a restored one
         if intent.doubt_since is not None and not self.looked and not unsent:
             return _Look(step if isinstance(step, Write) else self._lost(intent, held))
+        armed = cursors.route(tx, route.name).armed
+        return self._move(tx, want, step) if armed else self._disarmed(tx)
+
+    def _move(self, tx: Tx, want: Want, step: Step) -> _Look | _Send | None:
         if isinstance(step, Settled):
-            outbox.done(tx, intent, now=self.app.ms(), note=step.why)
+            outbox.done(tx, self.intent, now=self.app.ms(), note=step.why)
             return self._end("done")
         if isinstance(step, Waits):
             return self._wait(tx, want, step)
         if isinstance(step, Stuck):
-            outbox.park(tx, intent, problem=step.why)
+            outbox.park(tx, self.intent, problem=step.why)
             return self._end("parked")
         return self._create(tx, want, step) if step.ref is None else self._update(tx, want, step)
 
@@ -137,15 +144,28 @@ class Carrier:
         if (problem := self._question(want, found)) is not None:
             outbox.park(tx, self.intent, problem=problem)
             return self._end("parked")
-        if self.intent.doubt_since is not None:
-            settled = self.intent.doubt_since + self.app.settle_ms
-            if self.app.ms() < settled:
-                outbox.later(
-                    tx, self.intent, due_at=settled, problem="it may still be under way there: looking again"
-                )
-                return self._end("later")
-            outbox.settle_doubt(tx, self.intent)
-        return self._begin(tx, self.intent, write)
+        return self._end("later") if self._unsettled(tx) else self._begin(tx, self.intent, write)
+
+    def _disarmed(self, tx: Tx) -> _Look | _Send | None:
+        """Nothing more is written for it."""
+        if self._unsettled(tx):
+            return self._end("later")
+        intent, why = self.intent, "the route was disarmed"
+        outbox.settle_doubt(tx, intent)
+        outbox.drop(
+            tx, route=intent.route, kind=intent.kind, entity=intent.entity, why=why, now=self.app.ms()
+        )
+        return self._end("done")
+
+    def _unsettled(self, tx: Tx) -> bool:
+        """Whether what was sent in doubt, and is not there, may still be under way: then it is looked for again."""
+        settled = (self.intent.doubt_since or 0) + self.app.settle_ms
+        if self.intent.doubt_since is None or self.app.ms() >= settled:
+            return False
+        outbox.later(
+            tx, self.intent, due_at=settled, problem="it may still be under way there: looking again"
+        )
+        return True
 
     def _question(self, want: Want, found: Suggestion | None) -> str | None:
         """Why a human has to say whether the record is there already."""
@@ -168,7 +188,7 @@ class Carrier:
         if (
             write.ref is not None
             and write.fields
-            and outbox.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
+            and attempts.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
         ):
             outbox.park(tx, intent, problem=self._ping_pong(tx, intent, write))
             return self._end("parked")
@@ -191,7 +211,8 @@ class Carrier:
     def _wait(self, tx: Tx, want: Want, step: Waits) -> _Look | _Send | None:
         outbox.wait(tx, self.intent, problem=step.why)
         for needed in self.app.world.people_first(tx, want.route, want.source, want.wish):
-            put(tx, self.app.ms(), needed)
+            if (number := put(tx, self.app.ms(), needed, (PERSON, False))) is not None:
+                clearance.clear(tx, [number])  # as the one that needs them was
         return self._end("waiting")
 
     def _stay(self, intent: Intent | None) -> _Look | _Send | None:
@@ -223,7 +244,7 @@ class Carrier:
         region = account.country if account else None
         intent, now = self.intent, self.app.ms()
         ledger.observe(tx, intent.connection, intent.kind, found, now=now, region=region)
-        if found and self.app.world.spec(intent.connection, intent.kind).under is not None:
+        if found and not self._shares_entity(intent):
             # It is ours: nothing else tells whose a record is that stands for no entity of its own.
             made = outbox.delivery(tx, intent.route, intent.kind, intent.entity)
             outbox.delivered(
@@ -235,24 +256,37 @@ class Carrier:
                 now=now,
                 target=found[0].ref,
             )
-        if found and self.intent.doubt_since is not None:
-            self._arrived(tx, found[0].ref)
-            outbox.settle_doubt(tx, self.intent)
+        if intent.doubt_since is not None and self._arrived(tx, [seen.ref for seen in found]):
+            outbox.settle_doubt(tx, intent)
 
-    def _arrived(self, tx: Tx, ref: str) -> None:
-        """A create in doubt has arrived, and with it all that it sent: what the target never shows is not sent again."""
-        intent, tried = self.intent, outbox.attempts(tx, self.intent.id)
-        target = ledger.find(tx, intent.connection, intent.kind, ref)
-        if tried and tried[-1]["target"] is None and target is not None:
-            outbox.delivered(
-                tx,
-                intent.route,
-                intent.kind,
-                intent.entity,
-                json.loads(tried[-1]["fields"]),
-                now=self.app.ms(),
-                shown=target.fields,
-            )
+    def _shares_entity(self, intent: Intent) -> bool:
+        """What stands under another record stands for no entity of its own."""
+        return self.app.world.spec(intent.connection, intent.kind).under is None
+
+    def _arrived(self, tx: Tx, refs: list[str]) -> bool:
+        """Whether what was sent in doubt has arrived, and with it all that it sent: what the target never shows is not sent
+        again. What a create left is none of the records that were known before it was sent.
+        """
+        intent, last = self.intent, attempts.last(tx, self.intent)
+        there = [each for ref in refs if (each := ledger.find(tx, intent.connection, intent.kind, ref))]
+        if last is None or last["target"] is not None:
+            return bool(there)
+        made = [each for each in there if journal.first_seen(tx, each.id) >= last["started_at"]]
+        if not made:
+            return False
+        if intent.wish.mark in marks_in(made[0].fields) and self._shares_entity(intent):
+            # At once: what was cancelled at the source meanwhile has to be cancelled there too.
+            links.join(tx, ledger.get(tx, intent.source), made[0], "mark", now=self.app.ms())
+        outbox.delivered(
+            tx,
+            intent.route,
+            intent.kind,
+            intent.entity,
+            json.loads(last["fields"]),
+            now=self.app.ms(),
+            shown=made[0].fields,
+        )
+        return True
 
     async def _write(self, step: _Send) -> bool:
         """One call. The outcome is committed together with what the answer shows, so that the echo finds nothing new."""
@@ -288,7 +322,7 @@ class Carrier:
             intent=intent.id,
         )
         target = ledger.find(tx, intent.connection, intent.kind, seen.ref)
-        own = self.app.world.spec(intent.connection, intent.kind).under is not None
+        own = not self._shares_entity(intent)
         if target is not None and not own:
             links.join(tx, ledger.get(tx, intent.source), target, "written", now=now)
             self._forget_back(tx, step.write)

@@ -14,6 +14,7 @@ from mapping.model import Kind
 from mapping.record import Event, Observation
 from state import accounts, inbox, ledger
 from state.database import Tx
+from state.errors import StateError
 from state.inbox import Delivery
 
 log = structlog.get_logger()
@@ -33,9 +34,21 @@ async def read(unit: Unit, name: str) -> None:
     """Read all that is due, oldest first."""
     app = unit.app
     connector = app.connectors[name]
-    more = True
+    more, most = True, _BATCH
     while more:
-        batch = await unit.commit(lambda tx: _take(tx, app.ms(), connector), "inbox.read")
+        try:
+            batch = await unit.commit(
+                partial(_take, now=app.ms(), connector=connector, most=most), "inbox.read"
+            )
+        except (PlatformError, StateError):
+            raise
+        except Exception as error:
+            # Ours, not theirs; and one delivery must not keep those behind it from being read.
+            log.exception("bug", connection=name, deliveries=most)
+            if most == 1:
+                await unit.commit(partial(_give_up, now=app.ms(), name=name, error=error), "inbox.bug")
+            most = _BATCH if most == 1 else 1
+            continue
         more = batch.more  # what comes meanwhile rings the bell
         if batch.poll:
             app.engine.kick(f"pull:{name}")
@@ -56,17 +69,23 @@ class _Batch:
     """What has to be fetched."""
 
 
-def _take(tx: Tx, now: int, connector: Connector[Any]) -> _Batch:
+def _give_up(tx: Tx, now: int, name: str, error: Exception) -> None:
+    for delivery in inbox.due(tx, name, now, 1):
+        note = f"a bug in bookferry: {type(error).__name__}. The log has the details."
+        inbox.finish(tx, delivery.id, state="parked", note=note)
+
+
+def _take(tx: Tx, now: int, connector: Connector[Any], most: int) -> _Batch:
     """Take in what webhooks tell; sort out what they only hint at."""
     name = connector.name
-    batch = inbox.due(tx, name, now, _BATCH)
+    batch = inbox.due(tx, name, now, most)
     events, broken = _events(connector, batch)
     hints = [item for item in events if not item.event.observation]
     listed = [item for item in hints if item.event.poll]
     _end(tx, listed, "done", "the next listing shows it")
     altered, poll = _store(tx, now, name, [item for item in events if item.event.observation], broken)
     thin = [item for item in hints if not item.event.poll]
-    return _Batch(len(batch) == _BATCH, altered, poll or bool(listed), thin)
+    return _Batch(len(batch) == most, altered, poll or bool(listed), thin)
 
 
 async def _fetch_all(unit: Unit, name: str, thin: list[_Read]) -> bool:

@@ -95,11 +95,12 @@ async def house(path, database=Database, **connections):
 
 
 @asynccontextmanager
-async def hook_door(path, *, database=Database, deadline=10.0, **connections):
+async def hook_door(path, *, database=Database, deadline=10.0, most=1000, **connections):
     async with house(path, database, **connections) as app:
         metrics = Metrics()
         made = hook_app(app, metrics, deadline=deadline)
-        async with listening(made, ANYWHERE, label="server.hooks", deadline=deadline, grace=0.5) as address:
+        limits = {"deadline": deadline, "grace": 0.5, "most": most}
+        async with listening(made, ANYWHERE, label="server.hooks", **limits) as address:
             yield SimpleNamespace(
                 app=app, metrics=metrics, url=f"http://{address}", port=address.port, fastapi=made
             )

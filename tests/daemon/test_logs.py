@@ -95,7 +95,7 @@ def test_an_exception_is_told_by_its_place(capsys, restored):
 
 def test_other_libraries_speak_in_the_same_form_and_only_when_it_matters(capsys, restored):
     logs.configure("DEBUG", json=True)
-    for name in ("httpx", "aiohttp.client", "apscheduler.scheduler", "uvicorn.error"):
+    for name in ("httpx", "aiohttp.client", "apscheduler.scheduler"):
         logging.getLogger(name).info("GET /people?email=zoe@example.com")
         logging.getLogger(name).warning("to %s", "zoe@example.com")
     said = lines(capsys)
@@ -103,7 +103,6 @@ def test_other_libraries_speak_in_the_same_form_and_only_when_it_matters(capsys,
         "httpx",
         "aiohttp.client",
         "apscheduler.scheduler",
-        "uvicorn.error",
     ]
     assert {line["message"] for line in said} == {f"to {logs.GONE}"}
 

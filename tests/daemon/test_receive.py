@@ -412,7 +412,8 @@ def house_once(path, secret):
 async def test_what_javascript_signs_as_nicejob_does_is_accepted(tmp_path):
     payload = {
         "event_code": "Person.updated",
-        "entity_id": "p\u2028é/1",
+        "entity_id": "pé/1",
+        "said": "p\u2028é",
         "company_id": "c1",
         "n": 1e21,
         "f": 0.1,

@@ -20,7 +20,7 @@ from connectors.sandbox import iso
 from state.database import reading
 
 ROOT = Path(__file__).parents[2]
-LOOKS = [("status",), ("plan",), ("parked",)]
+LOOKS = [("status",), ("plan",)]
 ACTS = [("arm", "reviews"), ("sync",)]
 
 

@@ -25,10 +25,11 @@ ROUTE, BACK = "there", "back"
 class Life:
     """A store and the hours that pass over it: people edit at both sides, webhooks tell, writes are carried."""
 
-    def __init__(self, path, *, forgets):
+    def __init__(self, path, *, forgets, edits):
         self.connection = connect(path)
         migrate(Tables(self.connection), path)
         self.connection.execute("PRAGMA synchronous=OFF")
+        self.edits = edits
         self.tx, self.forgets, self.draw = Tx(self.connection), forgets, random.Random(1)
         self.now, self.made, self.told = START, 0, []
         cursors.arm(self.tx, ROUTE, now=self.now, since=None)
@@ -111,7 +112,7 @@ class Life:
     def hour(self):
         self.connection.execute("BEGIN")
         end = self.now + HOUR
-        for _ in range(20):
+        for _ in range(self.edits):
             ref, name = f"b{self.draw.randint(1, self.made)}", self.draw.choice(["notes", "title", "starts"])
             value = self.start() if name == "starts" else f"{name} {self.draw.randrange(10**6)} " + "z" * 60
             (self.change if self.draw.random() < 0.8 else self.edit)(ref, {name: value})
@@ -161,8 +162,11 @@ class Life:
         return found
 
 
-def lived(folder, hours):
-    lives = [Life(folder / f"{name}.db", forgets=name == "forgets") for name in ("forgets", "remembers")]
+def lived(folder, hours, edits=20):
+    lives = [
+        Life(folder / f"{name}.db", forgets=name == "forgets", edits=edits)
+        for name in ("forgets", "remembers")
+    ]
     sizes = [[], []]
     for _ in range(hours):
         for life, grown in zip(lives, sizes, strict=True):
@@ -189,7 +193,7 @@ def judged(lives, sizes, hours):
 
 
 def test_after_seventy_two_hours_the_file_grows_no_more_and_nothing_is_decided_otherwise(tmp_path):
-    judged(*lived(tmp_path, 72), 72)
+    judged(*lived(tmp_path, 72, edits=10), 72)
 
 
 @pytest.mark.campaign

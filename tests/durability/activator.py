@@ -55,6 +55,14 @@ class Activator:
             )
         self.starts += 1
 
+    async def up(self) -> None:
+        """Wait until it answers."""
+        async with asyncio.timeout(60):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            await reader.readline()
+            writer.close()
+
     async def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
         return await self.process.wait()

@@ -221,6 +221,7 @@ async def storm(
     """The whole run; gives the books. ``kills``: exactly so many, and deliveries meanwhile. Raises AssertionError where something was lost or doubled."""
     async with staged(folder, real) as (stage, activator):
         await activator.start()
+        await activator.up()
         sending = asyncio.create_task(stage.send_until(activator, deliveries, rate, kills or 0))
         while not sending.done():
             known = len(stage.books.taken)

@@ -2,6 +2,8 @@ from seen import booking, observe, poll
 
 from mapping.model import Kind
 from mapping.record import COMPLETE, Coverage
+from mapping.wish import Wish
+from state import outbox
 from state.cursors import arm, disarm, move_route, restart, route, set_doubt, stream
 
 
@@ -73,7 +75,7 @@ class TestStream:
 class TestRoute:
     def test_one_never_heard_of_is_not_armed(self, tx):
         assert not route(tx, "r").armed
-        assert not disarm(tx, "r")
+        assert not disarm(tx, "r", now=60)
 
     def test_arming_makes_all_that_is_known_the_baseline(self, tx):
         observe(tx, booking("b1", 1), booking("b2", 1))
@@ -90,10 +92,22 @@ class TestRoute:
         observe(tx, booking("b1", 1))
         assert arm(tx, "r", now=60, since=1) == first
 
+    def test_what_was_wanted_and_never_sent_ends_with_the_disarming(self, tx):
+        observe(tx, booking("b1", 1), booking("b2", 1))
+        arm(tx, "r", now=50, since=None)
+        for entity in (1, 2):
+            wanted = Wish(fields={}, mark="m", why="r")
+            place = {"route": "r", "connection": "reviews", "kind": Kind.BOOKINGS}
+            outbox.put(tx, **place, entity=entity, source=entity, wish=wanted, now=51)
+        outbox.later(tx, outbox.get(tx, 2), due_at=52, problem="the answer was lost", doubt_since=51)
+        disarm(tx, "r", now=60)
+        assert [outbox.get(tx, intent).state for intent in (1, 2)] == ["done", "open"]
+        assert outbox.get(tx, 1).problem == "the route was disarmed"
+
     def test_after_disarming_there_is_a_new_baseline(self, tx):
         arm(tx, "r", now=50, since=None)
-        assert disarm(tx, "r")
-        assert not disarm(tx, "r")
+        assert disarm(tx, "r", now=60)
+        assert not disarm(tx, "r", now=60)
         assert not route(tx, "r").armed
         observe(tx, booking("b1", 1))
         armed = arm(tx, "r", now=70, since=None)

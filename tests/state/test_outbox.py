@@ -7,7 +7,7 @@ from seen import put as put_record
 from mapping.capability import Act
 from mapping.model import Kind
 from mapping.wish import Wish, Write
-from state import outbox, overview
+from state import attempts, clearance, outbox, overview
 
 P, B = Kind.PEOPLE, Kind.BOOKINGS
 GEL, CUT = Wish({"title": "Gel"}, "m", "why"), Wish({"title": "Cut"}, "m", "why", people=("c1",))
@@ -17,6 +17,9 @@ WRITE = Write(B, Act.CREATE, None, {"title": "Gel"}, "m")
 @pytest.fixture
 def entity(tx) -> int:
     return put_record(tx, "b1", kind=B).id
+
+
+ALL = ["r", "later"]
 
 
 def want(tx, entity: int, wish: Wish = GEL, now: int = 10, route: str = "r", kind: Kind = B) -> int | None:
@@ -44,8 +47,8 @@ class TestWanting:
         assert want(tx, entity, route="other") == 2
         with pytest.raises(sqlite3.IntegrityError):
             tx.run(
-                "INSERT INTO intent SELECT 99, route, connection, kind, entity, source, wish, 1, 'parked', 1, 0, 0,"
-                " NULL, NULL, 1, NULL, NULL FROM intent WHERE id = 1"
+                "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at)"
+                " SELECT route, connection, kind, entity, source, wish, 'parked', 1, 1 FROM intent WHERE id = 1"
             )
 
     def test_after_it_ended_a_new_one_begins(self, tx, entity):
@@ -61,10 +64,19 @@ class TestWanting:
         want(tx, entity, now=5)
         want(tx, entity, kind=P, now=6)
         want(tx, entity, route="later", now=99)
-        assert [intent.kind for intent in outbox.due(tx, "reviews", 10, 10)] == [P, B]
-        assert len(outbox.due(tx, "reviews", 99, 2)) == 2
-        assert outbox.due(tx, "other", 99, 2) == []
-        assert (outbox.next_due(tx, "reviews"), outbox.next_due(tx, "other")) == (5, None)
+        assert outbox.due(tx, "reviews", ALL, 10, 10) == [], "nothing was let through yet"
+        clearance.clear(tx, [1, 2, 3])
+        assert [intent.kind for intent in outbox.due(tx, "reviews", ALL, 10, 10)] == [P, B]
+        assert len(outbox.due(tx, "reviews", ALL, 99, 2)) == 2
+        assert outbox.due(tx, "other", ALL, 99, 2) == []
+        assert (outbox.next_due(tx, "reviews", ALL), outbox.next_due(tx, "other", ALL)) == (5, None)
+
+    def test_nothing_is_due_of_a_route_that_is_gone(self, tx, entity):
+        want(tx, entity, now=5)
+        want(tx, entity, route="later", now=7)
+        clearance.clear(tx, [1, 2])
+        assert [intent.route for intent in outbox.due(tx, "reviews", ["later"], 10, 10)] == ["later"]
+        assert (outbox.next_due(tx, "reviews", ["later"]), outbox.next_due(tx, "reviews", [])) == (7, None)
 
     def test_want_nothing_any_more(self, tx, entity):
         want(tx, entity)
@@ -87,10 +99,10 @@ class TestSending:
         want(tx, entity)
         attempt = outbox.begin(tx, the(tx), WRITE, now=11)
         assert (the(tx).state, the(tx).attempts) == ("sending", 1)
-        assert outbox.due(tx, "reviews", 99, 9) == []
+        assert outbox.due(tx, "reviews", ALL, 99, 9) == []
         outbox.end_attempt(tx, attempt, outcome="done", now=12, target="t1")
         outbox.done(tx, the(tx), now=12)
-        (row,) = outbox.attempts(tx, 1)
+        (row,) = attempts.of_intent(tx, 1)
         assert (row["outcome"], row["target"], row["act"], row["loud"]) == ("done", "t1", "create", 0)
         assert (the(tx).state, the(tx).ended_at) == ("done", 12)
         assert outbox.delivery(tx, "r", B, entity).sent == {"title": "Gel"}
@@ -142,7 +154,7 @@ class TestSending:
         assert (the(tx).state, the(tx).doubt_since, the(tx).due_at) == ("open", 20, 20), (
             "it may have been sent until now"
         )
-        assert [row["outcome"] for row in outbox.attempts(tx, 1)] == ["later", "unknown"]
+        assert [row["outcome"] for row in attempts.of_intent(tx, 1)] == ["later", "unknown"]
         assert the(tx, 2).doubt_since is None
         assert outbox.recover(tx, "reviews", now=21) == 0
 
@@ -179,7 +191,7 @@ class TestParked:
             return repeats(pending)
 
         def repeats(intent, fields=WRITE.fields, since=0):
-            return outbox.repeats(tx, intent, fields, since)
+            return attempts.repeats(tx, intent, fields, since)
 
         assert [written(now) for now in (11, 12, 13)] == [1, 2, 3]
         assert (repeats(the(tx), {"title": "Cut"}), repeats(the(tx), since=12)) == (0, 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mapping.model import Booking, Kind, Status
 from mapping.record import Observation, Record, Via
 from mapping.wish import Wish
-from state import inbox, journal, ledger, outbox, retention
+from state import attempts, inbox, journal, ledger, outbox, retention
 from state.retention import Change, fold
 
 HOUR = 3_600_000
@@ -111,7 +111,7 @@ class TestWrites:
             self.send(tx, intent, at, "done")
         outbox.done(tx, intent, now=42 * HOUR)
         self.forget(tx, 59 * HOUR, 60 * HOUR)
-        assert outbox.repeats(tx, intent, {}, 36 * HOUR) == 3
+        assert attempts.repeats(tx, intent, {}, 36 * HOUR) == 3
 
     def test_what_was_given_up_in_doubt_is_still_looked_for_before_it_is_made_anew(self, tx):
         intent = self.want(tx, 1, 0)

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 from berths import ANN, BERTHS, BOB
-from fleet import fleet
+from fleet import KEY, fleet
 from test_matrix import NEEDS, Needs, route
 
 from daemon.app import PLATFORMS, opened
@@ -14,7 +14,6 @@ from daemon.passes import sync
 from mapping.capability import Act
 from mapping.model import Kind
 from state import cursors
-from state.tokens import new_key
 
 pytestmark = pytest.mark.speaks
 
@@ -235,7 +234,7 @@ async def test_a_source_that_changes_back_and_forth_is_not_blamed_on_the_target(
 
 async def test_what_moves_often_is_made_anew_each_time(tmp_path):
     one, other = "nearbyassist", "bookatu"
-    async with in_step(tmp_path, one, other) as (port, ref, _):
+    async with in_step(tmp_path, one, other, there="canary: 0") as (port, ref, _):
         for day in (3, 4, 5, 6, 7):
             port[one].move(ref, day)
             done = await port.cycle()
@@ -290,7 +289,7 @@ async def test_a_lost_answer_makes_nothing_twice_on_either_side(tmp_path, one, o
 async def test_a_lost_database_makes_nothing_anew(tmp_path):
     one, other = "nearbyassist", "nicejob"
     async with in_step(tmp_path, one, other) as (port, ref, there):
-        fresh = opened(port.app.config, tmp_path / "fresh.db", new_key(), now=port.app.now, settle_ms=0)
+        fresh = opened(port.app.config, tmp_path / "fresh.db", KEY, now=port.app.now, settle_ms=0)
         async with fresh as app:
             await sync(app)
             await app.db.transaction(

@@ -11,7 +11,7 @@ from test_first_ferry import appointment, customer
 
 from daemon import logs
 from daemon.passes import sync
-from state import outbox, overview, units
+from state import attempts, outbox, overview, units
 
 CLIENT_SECRET = "njclient_planted_0d1b9f"
 NAME, EMAIL, PHONE = "Zebedee Plantedname", "zebedee.planted@example.com", "+64 21 555 7391"
@@ -48,7 +48,7 @@ async def views(app):
             overview.intents(tx),
             [intent.problem for intent in outbox.in_state(tx, "parked")],
             [
-                outbox.attempts(tx, intent.id)[-1:] and outbox.attempts(tx, intent.id)[-1]["detail"]
+                attempts.of_intent(tx, intent.id)[-1:] and attempts.of_intent(tx, intent.id)[-1]["detail"]
                 for intent in outbox.in_state(tx, "open")
             ],
         ]

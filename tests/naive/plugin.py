@@ -1,0 +1,41 @@
+"""``-p tests.naive.plugin --naive NAME``: one protection is off in the whole run. ``--prove FILE``: node → switches."""
+
+import json
+from contextlib import ExitStack
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from tests.naive.switches import SWITCHES, naive
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("naive")
+    group.addoption("--naive", metavar="NAME", help=f"turn one protection off: {', '.join(SWITCHES)}")
+    group.addoption("--prove", metavar="JSON", help="node id → switches; each node runs under each of them")
+
+
+def pytest_configure(config):
+    config.naive = ExitStack()
+    if name := config.getoption("--naive"):
+        if name not in SWITCHES:
+            raise pytest.UsageError(f"there is no switch {name!r}; there are: {', '.join(SWITCHES)}")
+        config.naive.enter_context(naive(name))
+
+
+def pytest_unconfigure(config):
+    config.naive.close()
+
+
+def pytest_runtest_protocol(item, nextitem):
+    """Run a node once under each of its switches; what passes all the same is said."""
+    if not (wanted := item.config.getoption("--prove")):
+        return None
+    for name in json.loads(wanted).get(item.nodeid, []):
+        item._initrequest()
+        with naive(name):
+            reports = runtestprotocol(item, log=False, nextitem=item)
+        failed = any(report.failed for report in reports)
+        print(f"\nproof: {name} {item.nodeid} {'broken' if failed else 'NOT BROKEN'}")
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
