@@ -1,15 +1,17 @@
 """The four platforms with the hands of their staff, and what an onlooker reads off their own tables."""
 
-import base64
-import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.sandbox import iso
+from mapping.identity import origin_mark
+from mapping.model import Kind
+from state.tokens import Box
 from tests.sync.berths import BERTHS, Guest
 
+KEY = "c2VhbGluZyBrZXkgb2YgdGhlIHRvcnR1cmUgdGVzdCE="
 PARIS = ZoneInfo("Europe/Paris")
 FIRST = datetime(2026, 7, 10, 6, 0, tzinfo=UTC)
 """When every story begins."""
@@ -21,9 +23,8 @@ GUESTS = [
 
 
 def mark(platform: str, account: str, kind: str, ref: str) -> str:
-    """Our origin mark, reckoned anew from what the documents say of it."""
-    digest = hashlib.blake2b(f"{platform}\0{account}\0{kind}\0{ref}".encode(), digest_size=10).digest()
-    return "bookferry-" + base64.b32encode(digest).decode().lower()
+    """Our origin mark, which is made under the sealing key of the story."""
+    return origin_mark(platform, account, Kind(kind), ref, Box(KEY).mark_key)
 
 
 @dataclass

@@ -31,13 +31,12 @@ from tests.torture.clock import PlatformClock, told_by
 from tests.torture.life import Life, close, living
 from tests.torture.loop import OWNER, Livelock, Loop
 from tests.torture.net import Net, ToDoor, ToPlatforms
-from tests.torture.ports import FIRST, PORTS, Port
+from tests.torture.ports import FIRST, KEY, PORTS, Port
 from tests.torture.report import Report
 from tests.torture.ships import SHIPS
 from tests.torture.store import InlineDatabase
 from tests.torture.story import Story, draw
 
-KEY = "c2VhbGluZyBrZXkgb2YgdGhlIHRvcnR1cmUgdGVzdCE="
 ADDRESSES = {"bookatu": 9001, "nearbyassist": 9002, "nicejob": 9003, "nowistay": 9004}
 PUBLIC = "http://127.0.0.1:8077"
 CALM_S = 3600.0
@@ -486,6 +485,9 @@ async def _watch(world: World) -> None:
     while True:
         await asyncio.sleep(1200)
         await world.log_in_again()
+        life = world.life
+        if life is not None and not life.dead and life.app is not None:
+            life.spawn(judge.approved(life.app), "approval")
 
 
 async def _baseline(app: Any) -> None:
