@@ -146,7 +146,8 @@ def _faults(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
         more = {"kind": "hang_after", "writes": False, "lists": True, "times": 40, "seconds": slow}
         drawn.append((dice.uniform(0, seconds * 0.3), "fault", dice.choice(ship.sources), more))
     for _ in range(dice.randint(1, 6)):
-        more = {"kind": dice.choice(LIES if ship.stale else LIES[:-1]), "seed": dice.randrange(10**6)}
+        stale = dice.random() < 0.1 and ship.stale
+        more = {"kind": "stale" if stale else dice.choice(LIES[:-1]), "seed": dice.randrange(10**6)}
         drawn.append((dice.uniform(0, seconds), "lie", dice.choice(platforms), more))
     for _ in range(dice.randint(2, 7)):
         what = {

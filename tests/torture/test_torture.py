@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.units import pull
+from mapping import decide
+from mapping.config import OnCancel
 from tests.torture import run
 from tests.torture.command import main, told_shortest
 from tests.torture.ships import SHIPS
@@ -168,14 +169,12 @@ def test_only_what_is_needed_is_left():
 
 
 def test_a_planted_defect_is_shown_by_a_short_story(monkeypatch):
-    monkeypatch.setattr(pull, "_SEEN_MISSING", 1)
-    story = draw(DEFECT, 0.7, "mirror")
-    report = run(DEFECT, hours=story.hours, ship=story.ship)
-    assert "lost" in report.kinds
-    report.violations.sort(key=lambda line: not line.startswith("lost"))
-    events, last = told_shortest(DEFECT, report, hours=story.hours, ship=story.ship)
-    assert [event.what for event in events] == ["book", "lie"], [str(event) for event in events]
-    assert any("nobody cancelled" in line for line in last)
+    monkeypatch.setattr(decide, "_on_cancel", lambda _case: OnCancel.IGNORE)
+    report = run(DEFECT, hours=0.7, ship="mirror")
+    assert report.kinds == ["alive"]
+    events, last = told_shortest(DEFECT, report, hours=0.7, ship="mirror")
+    assert [event.what for event in events] == ["book", "cancel"], [str(event) for event in events]
+    assert all("was cancelled, and NiceJob has" in line for line in last)
 
 
 DEFECT = 1
@@ -214,7 +213,7 @@ def test_a_second_run_goes_on_where_the_first_stopped(tmp_path, capsys):
 
 
 def test_a_failing_seed_is_told_with_the_command_that_repeats_it(monkeypatch, capsys):
-    monkeypatch.setattr(pull, "_SEEN_MISSING", 1)
+    monkeypatch.setattr(decide, "_on_cancel", lambda _case: OnCancel.IGNORE)
     assert main(_asked(first=DEFECT, seeds=1, hours=0.7)) == 1
     said = capsys.readouterr().out
     assert f"seed {DEFECT} (mirror) failed:" in said
