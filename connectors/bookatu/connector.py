@@ -141,7 +141,9 @@ class Bookatu(Connector[BookatuSettings]):
         return Page(appointments, answer.asked_at, coverage=words.coverage(appointments, server_now))
 
     def _measure_clock(self, answer: Answer) -> None:
-        offset = (answer.date or answer.asked_at) - answer.asked_at
+        """An answer may be slow: it was stamped some time between the question and now."""
+        stamped = answer.date or answer.asked_at
+        offset = stamped - min(max(stamped, answer.asked_at), int(self.around.now() * 1000))
         self._clock_offset = offset if abs(offset) > _CLOCKS_AGREE_MS else 0
 
     async def _refresh_catalogue(self) -> None:
