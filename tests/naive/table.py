@@ -19,7 +19,6 @@ BROKEN_BY = {
     "tests/connectors/test_nowistay_login.py": "wrong-refresh",
     "tests/connectors/test_rate_day.py": "no-budget",
     "tests/contract/test_contract.py": "silent-flag-left-out",
-    "tests/daemon/test_alerts.py": "silence-unnoticed",
     "tests/daemon/test_doors.py": "open-door",
     "tests/daemon/test_logs.py": "secrets-logged",
     "tests/daemon/test_receive.py": "acknowledged-before-stored",
@@ -50,7 +49,7 @@ BROKEN_BY = {
     "tests/sync/test_only_looks.py": "token-in-memory",
     "tests/sync/test_pairs.py": "no-ping-pong-stop",
     "tests/sync/test_promises.py": "no-cutover",
-    "tests/sync/test_recipes.py": "no-cutover",
+    "tests/sync/test_recipes.py": "no-baseline",
     "tests/sync/test_under_bookings.py": "blind-retry",
     "tests/unit/test_budget.py": "no-budget",
     "tests/unit/test_config.py": "mistakes-without-a-place",
@@ -74,6 +73,7 @@ _STAND_IN = "tests a stand-in against its platform's document: every other test 
 _REAL = "its processes are real ones, which no switch reaches: "
 
 WORTH = {
+    "tests/daemon/test_alerts.py": "tests what the owner is told, over real HTTP",
     "tests/hostile/test_slow_clients.py": "tests what slow senders cost the others",
     "tests/hostile/test_doors_under_fire.py": "tests a running service with whatever may be sent to it",
     "tests/hostile/test_yaml_bombs.py": "tests that a configuration written to hurt costs little",
