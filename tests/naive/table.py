@@ -22,7 +22,6 @@ BROKEN_BY = {
     "tests/daemon/test_doors.py": "open-door",
     "tests/daemon/test_logs.py": "secrets-logged",
     "tests/daemon/test_receive.py": "acknowledged-before-stored",
-    "tests/daemon/test_recorded_hooks.py": "no-age-check",
     "tests/daemon/test_sealed_tokens.py": "token-in-memory",
     "tests/disk/test_backup.py": "copies-unverified",
     "tests/disk/test_restore.py": "restored-wide-awake",
@@ -40,7 +39,6 @@ BROKEN_BY = {
     "tests/state/test_units.py": "no-fence",
     "tests/sync/test_claims.py": "no-fence",
     "tests/sync/test_first_ferry.py": "no-baseline",
-    "tests/sync/test_hooks_command.py": "no-signature-check",
     "tests/sync/test_living.py": "no-echo-knowledge",
     "tests/sync/test_lost_webhooks.py": "losses-uncounted",
     "tests/sync/test_matrix.py": "no-echo-knowledge",
@@ -73,6 +71,8 @@ _STAND_IN = "tests a stand-in against its platform's document: every other test 
 _REAL = "its processes are real ones, which no switch reaches: "
 
 WORTH = {
+    "tests/sync/test_hooks_command.py": "tests the command `hooks`",
+    "tests/daemon/test_recorded_hooks.py": "sends recorded webhooks through the real door, letter by letter",
     "tests/daemon/test_alerts.py": "tests what the owner is told, over real HTTP",
     "tests/hostile/test_slow_clients.py": "tests what slow senders cost the others",
     "tests/hostile/test_doors_under_fire.py": "tests a running service with whatever may be sent to it",
