@@ -1,5 +1,5 @@
 """The command line. Exit codes: 0 all well, 1 it failed, 2 the configuration or the command line is wrong, 3 done but
-something is parked, 4 a connection needs a human.
+something is parked or held, 4 a connection needs a human.
 """
 
 import os

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from daemon import losses, views
+from daemon import guard, losses, views
 from daemon.masks import mask_text
 from daemon.world import World
 from mapping.model import iso
@@ -61,6 +61,14 @@ def _parked(tx: Tx, world: World, _now: int) -> Iterator[Concern]:
         yield Concern(f"parked:{row['id']}", row["since"], text, row["where"])
 
 
+def _held(tx: Tx, world: World, _now: int) -> Iterator[Concern]:
+    """More than usual waits for an approval."""
+    for row in guard.plans(world, tx):
+        why = "; ".join(row["why"])
+        text = f"route {row['route']!r} waits for you: {why}. `bookferry status` shows samples, the likely cause and what to do."
+        yield Concern(f"held:{row['route']}", row["since"], text)
+
+
 def _doubted(tx: Tx, world: World, now: int) -> Iterator[Concern]:
     """A list lost too much at once to be believed."""
     for row in overview.streams(tx):
@@ -112,4 +120,10 @@ def _silent(tx: Tx, world: World, name: str, now: int) -> Concern | None:
     return Concern(f"silent:{name}", silence.since, text, name)
 
 
-CONCERNS: tuple[Callable[[Tx, World, int], Iterator[Concern]], ...] = (_stopped, _parked, _doubted, _webhooks)
+CONCERNS: tuple[Callable[[Tx, World, int], Iterator[Concern]], ...] = (
+    _stopped,
+    _parked,
+    _held,
+    _doubted,
+    _webhooks,
+)

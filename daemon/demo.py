@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import textwrap
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
+from functools import partial
 
 from connectors.sandbox_clock import instant
+from daemon import guard
 from daemon.app import App
 from daemon.commands.common import say
 from daemon.demo_stage import CHECK_OUT, SERVICE, ZONE, Stage, arm, at_check_out, stage
@@ -30,6 +33,7 @@ async def story() -> bool:
             direct, channel = await _stays(on, app)
             await _longer(on, app, direct, channel)
             await _departed(on, app, direct)
+            await _imported(on, app)
             await _quiet(on, app)
         on.summary()
         return not on.failed
@@ -183,15 +187,38 @@ async def _departed(on: Stage, app: App, direct: int) -> None:
     )
 
 
+async def _imported(on: Stage, app: App) -> None:
+    say("\n9. Marketplace: an import changes all its bookings at once.")
+    for booking in on.market.business.bookings:
+        on.market.edit_booking(booking, notes="Imported")
+    before = on.facts(), on.writes()
+    await sync(app)
+    plans = await app.db.read(lambda tx: guard.plans(app.world, tx))
+    on.expect(
+        "that is more than usual: nothing is written, and it waits", (on.facts(), on.writes()) == before
+    )
+    on.expect("`bookferry status` says how much, why, and what to type", len(plans) == 1)
+    for plan in plans:
+        for line in (*plan["why"], f"likely cause: {plan['cause'][0]}", f"bookferry approve {plan['plan']}"):
+            say(textwrap.fill(line, 94, initial_indent="      | ", subsequent_indent="      |   "))
+        await app.db.transaction(partial(guard.approve, plan=plan["plan"]), "demo.approve")
+        await sync(app)
+        on.expect(
+            "approved, it goes, as silently as ever",
+            on.facts()["bookings"] == before[0]["bookings"] + plan["writes"]["create"]
+            and on.facts()["enrolments"] == before[0]["enrolments"],
+        )
+
+
 async def _quiet(on: Stage, app: App) -> None:
-    say("\n9. A last sync: nothing has changed.")
+    say("\n10. A last sync: nothing has changed.")
     await on.quiet(app)
     before = on.writes()
     done = await sync(app)
     on.expect("nothing is written on any platform", (on.writes(), done["writes"]) == (before, 0))
     on.expect(
-        "nothing is parked, nothing waits, no connection has a problem",
-        not any(done[name] for name in ("parked", "open", "waiting", "problems")),
+        "nothing is held or parked, nothing waits, no connection has a problem",
+        not any(done[name] for name in ("held", "parked", "open", "waiting", "problems")),
     )
     on.expect(
         "two guests were asked, as two routes allow; nobody was told anything else",

@@ -75,6 +75,7 @@ routes:
     to: reviews.bookings
     set: {{tags: ["bookatu"]}}
     notify: allow
+    canary: 0
   - name: keep guests of the marketplace
     from: market.bookings
     to: reviews.bookings
@@ -94,6 +95,7 @@ routes:
     after: at(booking.departure, booking.check_out, booking.zone)
     set: {{status: '"completed"', tags: ["nowistay"]}}
     notify: allow
+    canary: 0
   - name: keep guests of the channels
     from: stays.bookings
     to: reviews.bookings
@@ -236,7 +238,7 @@ def _furnished(on: Stage, hooks: str) -> dict[str, str]:
     company = on.reviews.add_company("Parnell Nails")
     on.reviews.seed(people=8)
     on.salon.seed(people=36, bookings=40, history=24)
-    on.market.seed(people=12, bookings=12)
+    on.market.seed(people=12, bookings=60)
     on.loft = on.stays.add_property("Parnell Loft", **_LOFT)
     on.stays.seed(team=2, bookings=9, missions=3)
     return {

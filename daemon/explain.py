@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon.forecast import differences, foresee, title
+from daemon.foresee import differences, foresee, title
 from daemon.masks import masked
 from daemon.world import World
 from mapping.config import Route

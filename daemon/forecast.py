@@ -4,21 +4,20 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from daemon.foresee import differences, foresee, title
+from daemon.guard import plans, review
 from daemon.units.push import changed, decide_record, standing
 from daemon.world import Want, World
-from mapping.capability import KindSpec, People
+from mapping.capability import KindSpec
 from mapping.config import Route
-from mapping.identity import Match, Suggestion
 from mapping.model import Kind, iso
-from mapping.record import Record
-from mapping.wish import Settled, Step, Stuck, Waits, Write
+from mapping.wish import Settled, Stuck, Waits, Write
 from state import cursors, ledger, outbox, overview
 from state.database import Tx
 from state.outbox import Intent
 
-_WRITTEN_BY_DECIDING = ("route", "intent", "delivery", "stream")
+_WRITTEN_BY_DECIDING = ("route", "intent", "delivery", "stream", "held", "volume")
 _AT_ONCE = 500
-_MADE_FIRST = "(made first)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Planned:
     """The source's id of the record."""
     name: str | None
     outcome: str
-    """``write``, or why there is none now: ``waits``, ``stuck``, ``parked``, ``later``."""
+    """``write``, or why there is none now: ``waits``, ``stuck``, ``parked``, ``later``, ``held``."""
     why: str
     act: str | None = None
     record: str | None = None
@@ -61,9 +60,11 @@ def plan(world: World, tx: Tx, now: int) -> Plan:
     overview.shadow(tx, _WRITTEN_BY_DECIDING)
     top = int(tx_max(tx))
     notes = [note for route in world.config.routes if (note := _decide(world, tx, route, now))]
+    for route in world.config.routes:
+        review(tx, now, world, route)
     intents = [
         intent
-        for state in ("open", "waiting", "sending", "parked")
+        for state in outbox.UNFINISHED
         for intent in outbox.in_state(tx, state)
         if intent.route in world.routes
     ]
@@ -74,6 +75,11 @@ def plan(world: World, tx: Tx, now: int) -> Plan:
         if intent.kind is Kind.PEOPLE and intent.state != "parked"
     }
     lines = [line for intent in intents if (line := _line(world, tx, intent, people, now, top))]
+    for each in plans(world, tx):
+        causes = "".join(f". {cause}" for cause in each["cause"])
+        notes.append(
+            f"route {each['route']!r} waits: {'; '.join(each['why'])}{causes}. To let it through: {each['command']}"
+        )
     return Plan(lines, notes)
 
 
@@ -85,7 +91,7 @@ def listed(unread: list[tuple[str, Kind]]) -> str:
 def tx_max(tx: Tx) -> int:
     """The newest intent that is really stored: what is above was only foreseen."""
     return max(
-        (row.id for state in ("open", "waiting", "sending", "parked") for row in outbox.in_state(tx, state)),
+        (row.id for state in outbox.UNFINISHED for row in outbox.in_state(tx, state)),
         default=0,
     )
 
@@ -122,8 +128,8 @@ def _line(
     if isinstance(step, Settled):
         return None
     outcome, why = "write", intent.wish.why
-    if intent.state == "parked":
-        outcome, why = "parked", intent.problem or why
+    if intent.state in {"parked", "held"}:
+        outcome, why = intent.state, intent.problem or why
     elif intent.wish.not_before and intent.wish.not_before > now and not isinstance(step, Stuck):
         outcome, why = (
             "later",
@@ -165,59 +171,3 @@ def quiet_costs(spec: KindSpec, write: Write) -> list[str]:
         if name in spec.quiet_costs:
             fields.setdefault(spec.quiet_costs[name], []).append(name)
     return [f"{', '.join(names)}: {cost}" for cost, names in fields.items()]
-
-
-def foresee(
-    world: World, tx: Tx, want: Want, people: set[tuple[str, int]]
-) -> tuple[Step, Record | None, tuple[str, ...]]:
-    """The step for a wish as a push would take it: matched first, and with the people who are made before it."""
-    step, held = world.step(tx, want)
-    notes: tuple[str, ...] = ()
-    if held is None and isinstance(step, Write | Waits):
-        found = world.identify(tx, want)
-        if isinstance(found, Suggestion):
-            return Stuck(f"{found.why}: a human decides whether they are the same"), None, ()
-        if isinstance(found, Match):
-            held, notes = found.record, (f"it is {found.record.ref} there ({found.how}) and is linked",)
-    there = world.people_there(tx, want) or _coming(world, tx, want, people)
-    if held is None and (there is None or isinstance(step, Write)):
-        return step, held, notes
-    return world.step_for(tx, want, held, there), held, notes
-
-
-def _coming(world: World, tx: Tx, want: Want, people: set[tuple[str, int]]) -> tuple[str, ...] | None:
-    """The people of a booking, those who are made first included; None where somebody is missing."""
-    target = want.route.target.connection
-    if world.spec(target, want.kind).people is not People.LINKED:
-        return None
-    refs = []
-    for ref in want.wish.people:
-        person = ledger.find(tx, want.source.connection, Kind.PEOPLE, ref)
-        there = ledger.of_entity(tx, person.entity, target, Kind.PEOPLE) if person else None
-        if there is None and (person is None or (want.route.name, person.entity) not in people):
-            return None
-        refs.append(there.ref if there else _MADE_FIRST)
-    return tuple(refs) or None
-
-
-def differences(write: Write, held: Record | None) -> dict[str, dict[str, Any]]:
-    """Every field that a write sets, with what the target shows now."""
-    shown = held.fields if held else {}
-    new = {**(write.person or {}), **write.fields}
-    return {
-        name: {"old": shown.get(name), "new": _joined(name, shown.get(name), value)}
-        for name, value in new.items()
-    }
-
-
-def _joined(name: str, old: Any, new: Any) -> Any:
-    """Tags are added, never taken away."""
-    return list(dict.fromkeys([*(old or []), *new])) if name == "tags" else new
-
-
-def title(record: Record) -> str | None:
-    """How a person would call a record."""
-    for name in ("title", "full_name", "author", "service_name", "first_name"):
-        if found := record.fields.get(name):
-            return str(found)
-    return None

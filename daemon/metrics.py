@@ -45,7 +45,13 @@ class Metrics:
         )
         self.parked = Gauge(
             "bookferry_parked",
-            "What waits for a human, by the connection it is for.",
+            "Writes that wait for a human, by the connection they are for.",
+            ("connection",),
+            registry=own,
+        )
+        self.held = Gauge(
+            "bookferry_held",
+            "Writes that are more than usual and wait for an approval, by the connection they are for.",
             ("connection",),
             registry=own,
         )
@@ -76,6 +82,11 @@ class Metrics:
     def changes(self, connection: str, count: int) -> None:
         """Count changes of records."""
         self.changed.labels(connection).inc(count)
+
+    def waits(self, connection: str, *, parked: int, held: int) -> None:
+        """How many writes to a connection wait for a human."""
+        self.parked.labels(connection).set(parked)
+        self.held.labels(connection).set(held)
 
     def request_hook(self, connection: str) -> Callable[[str, str, int, float], None]:
         """For ``Surroundings.on_request``: method, path, status (0 where no answer came), milliseconds."""

@@ -47,7 +47,9 @@ async def sync(app: App, *, progress: Callable[[str], None] | None = None) -> di
         await _idle(app)
     summary = {name: after[name] - before[name] for name in ("changes", "writes", "writes_loud")}
     return (
-        summary | {name: after[name] for name in ("parked", "open", "waiting")} | await app.db.read(_problems)
+        summary
+        | {name: after[name] for name in ("held", "parked", "open", "waiting")}
+        | await app.db.read(_problems)
     )
 
 
@@ -79,6 +81,7 @@ def _totals(tx: Tx) -> dict[str, int]:
         "writes_loud": int(tx.value("SELECT count(*) FROM attempt WHERE loud = 1")),
         "parked": len(outbox.in_state(tx, "parked"))
         + int(tx.value("SELECT count(*) FROM rejected WHERE dismissed = 0")),
+        "held": int(tx.value("SELECT count(*) FROM intent WHERE state = 'held'")),
         "open": len(outbox.in_state(tx, "open")),
         "waiting": len(outbox.in_state(tx, "waiting")),
     }

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from daemon import losses
+from daemon import guard, losses
 from daemon.world import World
 from mapping.capability import People
 from mapping.config import Route
@@ -15,21 +15,22 @@ from state.outbox import Intent
 
 _LONG_MS = 86_400_000
 """What waits for longer than a day is shown one by one."""
-_OPEN = ("open", "waiting", "sending", "parked")
+_OPEN = outbox.UNFINISHED
 
 
 def status(world: World, tx: Tx, now: int) -> dict[str, Any]:
-    """Connections, routes, freshness, and what is parked with what to do about it."""
-    held = parked(world, tx)
+    """Connections, routes, freshness, and what is held or parked with what to do about it."""
+    stuck, held = parked(world, tx), guard.plans(world, tx)
     return {
         "now": now,
         "file": overview.size(tx),
         "connections": [_connection(world, tx, name, now) for name in world.config.connections],
         "routes": [_route(tx, route) for route in world.config.routes],
-        "parked": held,
+        "held": held,
+        "parked": stuck,
         "waiting": waiting(world, tx, now),
         "alerts": _alerts(world, tx),
-        "healthy": not held and not needs_human(tx),
+        "healthy": not held and not stuck and not needs_human(tx),
     }
 
 

@@ -28,9 +28,11 @@ from pydantic import (
 )
 
 from mapping.expr import Expression
+from mapping.guard import Guard
 from mapping.model import Kind
 from mapping.problem import InvalidError, Problem, instead
 from mapping.settings import ConnectionSettings
+from mapping.surprise import CANARY
 from mapping.timing import DAY, KEEP_PATTERN, Interval, Poll, parse_keep, parse_poll
 
 Scalar = str | int | float | bool
@@ -231,6 +233,9 @@ _Row = Annotated[Any, AfterValidator(_scalar), WithJsonSchema(_SCALAR_SCHEMA)]
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
+_Guard = Annotated[Guard, BeforeValidator(Guard.parse), BeforeValidator(_empty)]
+
+
 class _Keys(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -318,6 +323,20 @@ class Route(_Keys):
         description="A date (in UTC) or an instant: nothing older is ever pushed. Default: the moment of "
         "arming.",
     )
+    canary: Annotated[int | None, Field(ge=0)] = Field(
+        default=None,
+        description="So many writes (loud ones, with notify: allow) go out after arming, then the others wait for an "
+        "approval. 0: off. Default: 5 with notify: allow, otherwise 0.",
+    )
+    guard: _Guard = Field(
+        default_factory=Guard,
+        description="How much this route may do within a day without asking, where the general guard does not fit; or off.",
+    )
+
+    @property
+    def canaries(self) -> int:
+        """How many writes go out after arming before somebody has to look."""
+        return self.canary if self.canary is not None else CANARY if self.notify is Notify.ALLOW else 0
 
 
 def leads_back(route: Route, other: Route) -> bool:
@@ -350,6 +369,10 @@ class Config(_Keys):
     )
     lookups: Annotated[Mapping[str, Mapping[str, _Row]], BeforeValidator(_empty)] = Field(
         default_factory=dict, description="Tables for lookup(table, key) in expressions."
+    )
+    guard: _Guard = Field(
+        default_factory=Guard,
+        description="How much a route may do within a day without asking: what is more waits for an approval; or off.",
     )
     routes: Annotated[tuple[Route, ...], BeforeValidator(lambda value: () if value is None else value)] = (
         Field(

@@ -12,7 +12,7 @@ from mapping.config import Config, Server, is_loopback
 from mapping.document import Path, parse
 from mapping.problem import ConfigErrors, Problem, instead
 from mapping.report import Report
-from mapping.routes import Surroundings, read_routes
+from mapping.routes import Surroundings, read_guard, read_routes
 from mapping.settings import ConnectionSettings
 from mapping.substitute import Sources, substitute
 
@@ -60,6 +60,7 @@ def _read(data: Any, platforms: Mapping[str, Platform], report: Report) -> Confi
         parts["routes"] = read_routes(data["routes"], around)
     if isinstance(data.get("server"), dict):
         parts["server"] = _server(data["server"], report)
+    read_guard(parts, (), report)
     if isinstance(data.get("alerts"), dict):
         _alerts(data["alerts"], report)
     config = report.validate(Config, parts, ())

@@ -22,6 +22,7 @@ from mapping.expr import (
     constant_scope,
     known_names,
 )
+from mapping.guard import Guard
 from mapping.model import FIELD_NAMES, MODEL, Kind
 from mapping.problem import instead, quoted
 from mapping.report import Report, short_sentence
@@ -47,6 +48,12 @@ def read_routes(data: list[Any], around: Surroundings) -> list[Route]:
     _unique(routes, around.report)
     _pairs(routes, around.report)
     return list(routes.values())
+
+
+def read_guard(data: dict[str, Any], path: Path, report: Report) -> None:
+    """Its keys by themselves, so that a misspelt one is compared with them; what is wrong is in the report by then."""
+    if isinstance(data.get("guard"), dict):
+        data["guard"] = report.validate(Guard, data["guard"], (*path, "guard")) or Guard()
 
 
 def _unique(routes: Mapping[int, Route], report: Report) -> None:
@@ -89,6 +96,7 @@ class _Reader:
         source, target = self._endpoint("from"), self._endpoint("to")
         data = dict(self.raw)
         data.setdefault("name", f"{source or 'route'} to {target or 'nowhere'}")
+        read_guard(data, self.path, self.report)
         if source is not None:
             self._source(source)
             for key in ("when", "after"):

@@ -44,11 +44,12 @@ def json_schema(platforms: Mapping[str, Platform]) -> dict[str, Any]:
         "additionalProperties": {"$ref": "#/$defs/Connection"},
     }
     schema["properties"]["connections"].pop("patternProperties", None)
-    for key in ("server", "lookups", "routes"):
-        schema["properties"][key] = _or_nothing(schema["properties"][key])
-    definitions[Route.__name__]["properties"]["set"] = _or_nothing(
-        definitions[Route.__name__]["properties"]["set"]
-    )
+    for properties, keys in (
+        (schema["properties"], ("server", "lookups", "guard", "routes")),
+        (definitions[Route.__name__]["properties"], ("set", "guard")),
+    ):
+        for key in keys:
+            properties[key] = _or_nothing(properties[key])
     described = {"title": "bookferry configuration", "description": "What bookferry reads: bookferry.yaml."}
     whole = {"$schema": DRAFT, **schema, **described, "$defs": definitions}
     return dict(_opened(whole))

@@ -31,7 +31,7 @@ def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
     return bool(
         tx.value(
             "SELECT 1 FROM intent i JOIN attempt a ON a.intent = i.id WHERE i.route = :r AND i.kind = :k"
-            " AND (i.state = 'sending' OR (i.state = 'open' AND i.doubt_since IS NOT NULL))"
+            " AND (i.state = 'sending' OR (i.state IN ('open', 'held') AND i.doubt_since IS NOT NULL))"
             " AND a.target IS NULL AND a.started_at <= :until LIMIT 1",
             r=route,
             k=kind.value,

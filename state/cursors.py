@@ -5,11 +5,13 @@ A *stream cursor* says how far a walk through a platform's listing is and what t
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mapping.model import Kind
 from mapping.record import Coverage, Page
-from state import journal, outbox
+from state import clearance, journal
 from state.database import Tx
 from state.ledger import stream_id
 
@@ -35,7 +37,7 @@ def stream(tx: Tx, connection: str, kind: Kind) -> StreamCursor:
     row = tx.row("SELECT * FROM cursor WHERE stream = :s", s=number)
     if row is None:
         return StreamCursor(number, 0, 0, None, None, 0, None, None)
-    row.pop("asked_at")
+    del row["asked_at"], row["finished_before"]
     return StreamCursor(
         **{**row, "coverage": Coverage.load(json.loads(row["coverage"])) if row["coverage"] else None}
     )
@@ -47,6 +49,21 @@ def finished(tx: Tx) -> set[tuple[str, Kind]]:
         "SELECT s.connection, s.kind FROM cursor c JOIN stream s ON s.id = c.stream WHERE c.finished_at IS NOT NULL"
     )
     return {(row["connection"], Kind(row["kind"])) for row in rows}
+
+
+def unread_for(tx: Tx, connection: str, kind: Kind, now: int) -> int:
+    """For how long a stream was not read to its end: since it last was, or before it last was. In milliseconds."""
+    row = tx.row(
+        "SELECT c.finished_at, c.finished_before FROM cursor c JOIN stream s ON s.id = c.stream"
+        " WHERE s.connection = :c AND s.kind = :k AND c.finished_at IS NOT NULL",
+        c=connection,
+        k=kind.value,
+    )
+    if row is None:
+        return 0
+    return int(
+        max(now - row["finished_at"], row["finished_at"] - (row["finished_before"] or row["finished_at"]))
+    )
 
 
 def advance(tx: Tx, cursor: StreamCursor, page: Page, refs: list[str], *, now: int) -> StreamCursor:
@@ -68,13 +85,15 @@ def advance(tx: Tx, cursor: StreamCursor, page: Page, refs: list[str], *, now: i
         "INSERT INTO cursor (stream, walk, page, position, asked_at, finished_at, rows, coverage)"
         " VALUES (:s, :w, :p, :pos, :at, :fin, :rows, :cov)"
         " ON CONFLICT (stream) DO UPDATE SET walk = excluded.walk, page = excluded.page, position = excluded.position,"
-        " asked_at = excluded.asked_at, finished_at = excluded.finished_at, rows = excluded.rows, coverage = excluded.coverage",
+        " asked_at = excluded.asked_at, finished_at = excluded.finished_at,"
+        " finished_before = CASE WHEN :last THEN cursor.finished_at ELSE cursor.finished_before END, rows = excluded.rows, coverage = excluded.coverage",
         s=cursor.stream,
         w=walk,
         p=number + 1,
         pos=page.next,
         at=page.asked_at,
         fin=now if last else cursor.finished_at,
+        last=int(last),
         rows=rows,
         cov=json.dumps((page.coverage if last else cursor.coverage or Coverage()).dump()),
     )
@@ -110,6 +129,10 @@ class RouteState:
     cutover: int | None = None
     baseline: int = 0
     position: int = 0
+    canary: int | None = 0
+    """How many canaries it has sent since; None: somebody has looked at them."""
+    said: Mapping[str, Any] | None = None
+    """What its text was at the last push (``keys``), and which of them had changed (``changed``, ``at``)."""
 
     @property
     def armed(self) -> bool:
@@ -119,8 +142,10 @@ class RouteState:
 
 def route(tx: Tx, name: str) -> RouteState:
     """The state of a route; one never heard of is not armed."""
-    row = tx.row("SELECT armed_at, cutover, baseline, position FROM route WHERE name = :n", n=name)
-    return RouteState(**row) if row else RouteState()
+    row = tx.row(
+        "SELECT armed_at, cutover, baseline, position, canary, said FROM route WHERE name = :n", n=name
+    )
+    return RouteState(**{**row, "said": row["said"] and json.loads(row["said"])}) if row else RouteState()
 
 
 def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
@@ -134,7 +159,7 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
         "INSERT INTO route (name, armed_at, cutover, baseline, position, slept_to)"
         " VALUES (:n, :at, :cut, :end, :pos, (SELECT max(slept_to) FROM route))"
         " ON CONFLICT (name) DO UPDATE SET armed_at = excluded.armed_at, cutover = excluded.cutover,"
-        " baseline = excluded.baseline, position = excluded.position",
+        " baseline = excluded.baseline, position = excluded.position, canary = 0",
         n=name,
         at=now,
         cut=now if since is None else since,
@@ -146,8 +171,23 @@ def arm(tx: Tx, name: str, *, now: int, since: int | None) -> RouteState:
 
 def disarm(tx: Tx, name: str, *, now: int) -> bool:
     """Stop a route from pushing: what it wanted and never sent is wanted no more. Gives whether it was armed."""
-    outbox.drop_route(tx, name, why="the route was disarmed", now=now)
+    clearance.drop_route(tx, name, why="the route was disarmed", now=now)
     return bool(tx.run("UPDATE route SET armed_at = NULL WHERE name = :n AND armed_at IS NOT NULL", n=name))
+
+
+def sing(tx: Tx, name: str, canaries: int) -> None:
+    """So many more canaries of a route are sent."""
+    tx.run("UPDATE route SET canary = canary + :c WHERE name = :n", c=canaries, n=name)
+
+
+def heard(tx: Tx, name: str) -> None:
+    """Somebody has looked at a route's canaries: it needs none any more until it is armed anew."""
+    tx.run("UPDATE route SET canary = NULL WHERE name = :n", n=name)
+
+
+def say(tx: Tx, name: str, said: Mapping[str, Any]) -> None:
+    """Remember the text of a route."""
+    tx.run("UPDATE route SET said = :s WHERE name = :n", s=json.dumps(said), n=name)
 
 
 def wake(tx: Tx, name: str) -> None:

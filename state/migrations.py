@@ -47,6 +47,7 @@ CREATE TABLE cursor (
     position TEXT,                  -- NULL between two walks
     asked_at INTEGER,               -- of the newest page
     finished_at INTEGER,            -- when a walk was last finished
+    finished_before INTEGER,        -- when the one before that was
     rows INTEGER NOT NULL DEFAULT 0,
     coverage TEXT,                  -- JSON, of the last finished walk
     doubt TEXT                      -- why the last finished walk proved nothing
@@ -129,8 +130,26 @@ CREATE TABLE route (
     cutover INTEGER,                -- what was completed before is never announced
     baseline INTEGER NOT NULL DEFAULT 0, -- the end of the journal when it was armed
     position INTEGER NOT NULL DEFAULT 0, -- in the journal
+    canary INTEGER DEFAULT 0,       -- how many canaries it has sent since; NULL: somebody has looked at them
+    said TEXT,                      -- JSON: what its text was at the last push, and which keys changed when
     slept_to INTEGER                -- of a restored backup: changes up to here may have been carried before
 ) STRICT;
+
+-- Where a route's writes wait for a human since they are more than usual: why, and what they were compared with.
+CREATE TABLE held (
+    route TEXT PRIMARY KEY,
+    since INTEGER NOT NULL,
+    why TEXT NOT NULL               -- JSON
+) STRICT;
+
+-- How many writes of a route were let through by the hour: what is usual. Approved ones are not.
+CREATE TABLE volume (
+    route TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    sort TEXT NOT NULL,             -- create, change, cancel; notify, besides
+    n INTEGER NOT NULL,
+    PRIMARY KEY (route, hour, sort)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE intent (
     id INTEGER PRIMARY KEY,
@@ -141,7 +160,11 @@ CREATE TABLE intent (
     source INTEGER NOT NULL REFERENCES record(id),
     wish TEXT NOT NULL,             -- JSON: the wanted fields, why, how loud
     revision INTEGER NOT NULL DEFAULT 1,
-    state TEXT NOT NULL,            -- open, waiting, sending, parked, done, dismissed
+    act TEXT,                       -- what it came to when it was decided: create, change, cancel, person; NULL: no write
+    loud INTEGER NOT NULL DEFAULT 0,
+    cleared INTEGER,                -- the revision that may be sent
+    plan TEXT,                      -- as a part of which somebody approved it
+    state TEXT NOT NULL,            -- open, held, waiting, sending, parked, done, dismissed
     due_at INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0,
@@ -151,7 +174,7 @@ CREATE TABLE intent (
     ended_at INTEGER,
     retried_at INTEGER              -- when a human last said that it is to go on
 ) STRICT;
-CREATE UNIQUE INDEX intent_open ON intent (route, kind, entity) WHERE state IN ('open', 'waiting', 'sending', 'parked');
+CREATE UNIQUE INDEX intent_open ON intent (route, kind, entity) WHERE state IN ('open', 'held', 'waiting', 'sending', 'parked');
 CREATE INDEX intent_state ON intent (connection, state, due_at);
 CREATE INDEX intent_source ON intent (source);
 

@@ -1,7 +1,8 @@
 """The outbox: wanted writes, each with its attempts. Newest wins; one open intent per route and entity.
 
-States: ``open`` (to be sent when due), ``waiting`` (something else has to be known first), ``sending`` (a call is under
-way; found after a crash, its outcome is unknown), ``parked`` (waits for a human), ``done``, ``dismissed``.
+States: ``open`` (to be sent when due, once it was let through), ``held`` (more than usual: see ``state/clearance.py``),
+``waiting`` (something else has to be known first), ``sending`` (a call is under way; found after a crash, its outcome is
+unknown), ``parked`` (waits for a human), ``done``, ``dismissed``.
 """
 
 import json
@@ -12,6 +13,9 @@ from typing import Any
 from mapping.model import Kind
 from mapping.wish import MOVING, Wish, Write
 from state.database import Row, Tx
+
+UNFINISHED = ("open", "held", "waiting", "sending", "parked")
+_UNFINISHED = str(UNFINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class Intent:
     source: int
     wish: Wish
     revision: int
+    act: str | None
+    loud: int
+    cleared: int | None
+    plan: str | None
     state: str
     due_at: int
     attempts: int
@@ -38,12 +46,23 @@ class Intent:
     """When a human last said that it is to go on."""
 
 
-def _intent(row: Row) -> Intent:
+def of_row(row: Row) -> Intent:
+    """The intent that a row of the table is."""
     return Intent(**{**row, "kind": Kind(row["kind"]), "wish": Wish.load(json.loads(row["wish"]))})
 
 
 def put(
-    tx: Tx, *, route: str, connection: str, kind: Kind, entity: int, source: int, wish: Wish, now: int
+    tx: Tx,
+    *,
+    route: str,
+    connection: str,
+    kind: Kind,
+    entity: int,
+    source: int,
+    wish: Wish,
+    now: int,
+    act: str | None = None,
+    loud: bool = False,
 ) -> int | None:
     """Want something. Replaces the open intent of this route and entity; gives its number, None if nothing is new."""
     dumped = json.dumps(wish.dump(), sort_keys=True)
@@ -53,8 +72,8 @@ def put(
         return int(
             tx.value(
                 # What was given up in doubt, or carried after the backup that this store is, may stand at the target.
-                "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at, doubt_since)"
-                " VALUES (:r, :c, :k, :e, :s, :w, 'open', :due, :now, coalesce((SELECT doubt_since FROM intent"
+                "INSERT INTO intent (route, connection, kind, entity, source, wish, act, loud, state, due_at, created_at, doubt_since)"
+                " VALUES (:r, :c, :k, :e, :s, :w, :act, :loud, 'open', :due, :now, coalesce((SELECT doubt_since FROM intent"
                 " WHERE route = :r AND kind = :k AND entity = :e ORDER BY id DESC LIMIT 1), (SELECT :now FROM route"
                 " WHERE name = :r AND slept_to >= (SELECT max(seq) FROM journal WHERE record = :s)))) RETURNING id",
                 due=due,
@@ -64,6 +83,8 @@ def put(
                 e=entity,
                 s=source,
                 w=dumped,
+                act=act,
+                loud=int(loud),
                 now=now,
             )
         )
@@ -71,9 +92,12 @@ def put(
         return None
     tx.run(
         "UPDATE intent SET wish = :w, source = :s, revision = revision + 1, failures = 0, problem = NULL, due_at = :due,"
-        " state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END WHERE id = :id",
+        " act = :act, loud = :loud, plan = NULL, state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END"
+        " WHERE id = :id",
         w=dumped,
         s=source,
+        act=act,
+        loud=int(loud),
         due=due,
         id=row["id"],
     )
@@ -84,7 +108,7 @@ def drop(tx: Tx, *, route: str, kind: Kind, entity: int, why: str, now: int) -> 
     """Want nothing any more: an intent that was never sent ends."""
     tx.run(
         "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE route = :r AND kind = :k AND entity = :e"
-        " AND state IN ('open', 'waiting', 'parked') AND doubt_since IS NULL",
+        " AND state IN ('open', 'held', 'waiting', 'parked') AND doubt_since IS NULL",
         why=why,
         now=now,
         r=route,
@@ -93,33 +117,21 @@ def drop(tx: Tx, *, route: str, kind: Kind, entity: int, why: str, now: int) -> 
     )
 
 
-def drop_route(tx: Tx, route: str, *, why: str, now: int) -> None:
-    """A route wants nothing any more. What it sent with an unknown outcome stays until it was looked up."""
-    tx.run(
-        "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE route = :r"
-        " AND state IN ('open', 'waiting', 'parked') AND doubt_since IS NULL",
-        why=why,
-        now=now,
-        r=route,
-    )
-
-
 def get(tx: Tx, intent: int) -> Intent | None:
     """The intent with this number."""
     row = tx.row("SELECT * FROM intent WHERE id = :id", id=intent)
-    return _intent(row) if row else None
+    return of_row(row) if row else None
 
 
 def unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Intent | None:
     """The intent of a route and an entity that has not ended."""
     row = _unfinished(tx, route, kind, entity)
-    return _intent(row) if row else None
+    return of_row(row) if row else None
 
 
 def _unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Row | None:
     return tx.row(
-        "SELECT * FROM intent WHERE route = :r AND kind = :k AND entity = :e"
-        " AND state IN ('open', 'waiting', 'sending', 'parked')",
+        f"SELECT * FROM intent WHERE route = :r AND kind = :k AND entity = :e AND state IN {_UNFINISHED}",
         r=route,
         k=kind.value,
         e=entity,
@@ -127,16 +139,16 @@ def _unfinished(tx: Tx, route: str, kind: Kind, entity: int) -> Row | None:
 
 
 def due(tx: Tx, connection: str, routes: Sequence[str], now: int, limit: int) -> list[Intent]:
-    """Intents of these routes that may be sent now: people before the bookings that need them, oldest first."""
+    """Intents of these routes that were let through and may be sent now: people before the bookings that need them, oldest first."""
     rows = tx.rows(
-        "SELECT * FROM intent WHERE connection = :c AND state = 'open' AND due_at <= :now"
+        "SELECT * FROM intent WHERE connection = :c AND state = 'open' AND due_at <= :now AND cleared = revision"
         " AND route IN (SELECT value FROM json_each(:routes)) ORDER BY kind = 'people' DESC, due_at, id LIMIT :n",
         c=connection,
         routes=json.dumps(routes),
         now=now,
         n=limit,
     )
-    return [_intent(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 def next_due(tx: Tx, connection: str, routes: Sequence[str]) -> int | None:
@@ -153,17 +165,17 @@ def in_state(tx: Tx, state: str, connection: str | None = None) -> list[Intent]:
     """All intents in a state, oldest first."""
     only = "" if connection is None else " AND connection = :c"
     rows = tx.rows(f"SELECT * FROM intent WHERE state = :s{only} ORDER BY id", s=state, c=connection)
-    return [_intent(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 def of_source(tx: Tx, source: int) -> list[Intent]:
     """Every intent that a source record gave rise to, oldest first."""
-    return [_intent(row) for row in tx.rows("SELECT * FROM intent WHERE source = :s ORDER BY id", s=source)]
+    return [of_row(row) for row in tx.rows("SELECT * FROM intent WHERE source = :s ORDER BY id", s=source)]
 
 
 def of_entity(tx: Tx, entity: int) -> list[Intent]:
     """Every intent of an entity, oldest first."""
-    return [_intent(row) for row in tx.rows("SELECT * FROM intent WHERE entity = :e ORDER BY id", e=entity)]
+    return [of_row(row) for row in tx.rows("SELECT * FROM intent WHERE entity = :e ORDER BY id", e=entity)]
 
 
 def begin(tx: Tx, intent: Intent, write: Write, *, now: int) -> int:
@@ -328,10 +340,10 @@ def retry(tx: Tx, intent: int, *, now: int, decided: bool = False) -> bool:
 
 
 def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
-    """Give up an intent that is parked, or that waits and was never sent."""
+    """Give up an intent that is parked or held, or that waits and was never sent."""
     return bool(
         tx.run(
-            "UPDATE intent SET state = 'dismissed', ended_at = :now WHERE id = :id AND (state = 'parked'"
+            "UPDATE intent SET state = 'dismissed', ended_at = :now WHERE id = :id AND (state IN ('parked', 'held')"
             " OR (state IN ('waiting', 'open') AND problem IS NOT NULL AND attempts = 0 AND doubt_since IS NULL))",
             now=now,
             id=intent,

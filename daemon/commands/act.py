@@ -1,14 +1,25 @@
-"""arm, disarm, retry, dismiss, link, unlink: what a person decides. Each is one small transaction, beside a daemon too."""
+"""arm, disarm, approve, retry, dismiss, link, unlink: what a person decides. Each is one small transaction, beside a daemon too."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon.commands.common import ConfigFile, Stop, look, now_ms, place, say
+from daemon.commands.common import (
+    ConfigFile,
+    Exit,
+    Json,
+    Stop,
+    look,
+    now_ms,
+    place,
+    put_json,
+    say,
+    wants_json,
+)
 from daemon.settings import Place
-from mapping.config import Route
+from mapping.config import Notify, Route
 from mapping.problem import instead
 from mapping.record import Record
 
@@ -21,7 +32,7 @@ Ref = Annotated[str, typer.Argument(metavar="ID")]
 
 def register(app: typer.Typer) -> None:
     """Enter the commands."""
-    for command in (arm, disarm, retry, dismiss, link, unlink):
+    for command in (arm, disarm, approve, retry, dismiss, link, unlink):
         app.command()(command)
 
 
@@ -60,8 +71,15 @@ def arm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
         f" Bookings that start on or after {wanted.since:%Y-%m-%d} are included." if wanted.since else ""
     )
     say(
-        f"Armed {route!r}. Its baseline is all that is known now ({end} changes).{included} Look ahead: bookferry plan"
+        f"Armed {route!r}. Its baseline is all that is known now ({end} changes).{included}{_canaries(wanted)}"
+        " Look ahead: bookferry plan"
     )
+
+
+def _canaries(route: Route) -> str:
+    loud = "loud " if route.notify is Notify.ALLOW else ""
+    first = f" Its first {route.canaries} {loud}writes go out, then the others wait until you have looked (`canary`)."
+    return first if route.canaries else ""
 
 
 def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
@@ -78,6 +96,51 @@ def disarm(ctx: typer.Context, route: str, config: ConfigFile = None) -> None:
     say(f"Disarmed {route!r}." if was else f"{route!r} was not armed.")
     if wanted.since:
         say("It has `since` in the configuration, which arms it again: take that out too.")
+
+
+def approve(
+    ctx: typer.Context,
+    plan: Annotated[
+        str | None, typer.Argument(metavar="PLAN", help="As `bookferry status` shows it.")
+    ] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let through what is held since it is more than usual: exactly that plan, once. Without PLAN: list what is held."""
+    from daemon import guard
+    from daemon.commands import print_status
+    from daemon.masks import masked
+    from state import clearance
+    from state.database import writing
+
+    here = place(ctx, config)
+    with look(here.db) as tx:
+        waits = masked(guard.plans(here.world(), tx))
+        gone = clearance.approved(tx, plan) if plan else 0
+    if plan is None:
+        if wants_json(ctx, as_json):
+            put_json(waits)
+        else:
+            print_status.show_held(waits)
+        raise typer.Exit(Exit.PARKED if waits else Exit.OK)
+    with writing(here.db) as tx:
+        done = guard.approve(tx, plan)
+    if done is None:
+        raise Stop(_void(plan, gone, waits))
+    route, writes = done
+    say(
+        f"Approved: {writes} writes of {route!r} go with the next `bookferry sync`, or by the running service."
+    )
+
+
+def _void(plan: str, gone: int, waits: list[dict[str, Any]]) -> str:
+    now = "; ".join(f"{row['route']!r} waits now: bookferry approve {row['plan']}" for row in waits)
+    if gone:
+        return f"{plan} was approved already. {now or 'Nothing is held.'}"
+    void = f"nothing that is held is {plan}: an approval is bound to a plan, and void once that changed"
+    return f"{void}. {now or 'Nothing is held any more.'}" + (
+        " (look first: bookferry approve)" if now else ""
+    )
 
 
 def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
@@ -104,7 +167,7 @@ def retry(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None
 
 
 def dismiss(ctx: typer.Context, number: Number, config: ConfigFile = None) -> None:
-    """Give up what is parked, or what waits and was never sent."""
+    """Give up what is parked or held, or what waits and was never sent."""
     from state import inbox, outbox, overview
     from state.database import writing
 

@@ -30,7 +30,7 @@ def plan(ctx: typer.Context, config: ConfigFile = None, as_json: Json = False) -
 
 
 def status(ctx: typer.Context, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Show connections, routes, freshness, and what is parked and what to do about it."""
+    """Show connections, routes, freshness, and what is held or parked and what to do about it."""
     from daemon import views
     from daemon.commands import print_status
     from daemon.masks import masked
@@ -43,7 +43,7 @@ def status(ctx: typer.Context, config: ConfigFile = None, as_json: Json = False)
         put_json(found)
     else:
         print_status.show(found)
-    if human or found["parked"]:
+    if human or found["parked"] or found["held"]:
         raise typer.Exit(Exit.NEEDS_HUMAN if human else Exit.PARKED)
 
 

@@ -7,7 +7,7 @@ from mapping.model import Kind
 
 
 def show(found: dict[str, Any]) -> None:
-    """Print connections, routes, and what is parked."""
+    """Print connections, routes, and what is held, waits or is parked."""
     now = found["now"]
     for connection in found["connections"]:
         _connection(connection, now)
@@ -20,7 +20,49 @@ def show(found: dict[str, Any]) -> None:
         line(f"alerts: {problem['what']} It is tried again every minute.", style="yellow")
     if found["waiting"]:
         _waiting(found["waiting"], now)
+    if found["held"]:
+        show_held(found["held"])
     show_parked(found["parked"])
+
+
+def show_held(rows: list[dict[str, Any]]) -> None:
+    """Print what is more than usual and waits for an approval."""
+    if not rows:
+        line("Nothing is held.")
+    for item in rows:
+        line()
+        line(f"HELD since {when(item['since'])}: route {item['route']}", style="bold red")
+        for why in item["why"]:
+            line(why, indent=2, style="red")
+        for cause in item["cause"]:
+            line(f"likely cause: {cause}", indent=2)
+        if item["sent"]:
+            line(f"sent so far, look at them at {item['to']}: {', '.join(item['sent'])}", indent=2)
+        for sample in item["samples"]:
+            _sample(sample)
+        line(f"what to do: {item['remedy']}", indent=2)
+        line(f"to let it through: {item['command']}", indent=2, style="bold")
+
+
+def _sample(sample: dict[str, Any]) -> None:
+    name = f" ({sample['name']})" if sample["name"] else ""
+    loud = ", LOUD" if sample["loud"] else ""
+    fields = "; ".join(
+        f"{field}: {_value(values['old'])} → {_value(values['new'])}"
+        for field, values in sample["fields"].items()
+    )
+    line(
+        f"for example {sample['source']}{name}: {sample['act']}{loud}" + (f": {fields}" if fields else ""),
+        indent=4,
+    )
+
+
+def _value(value: Any) -> str:
+    import json
+
+    return (
+        "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def _waiting(rows: list[dict[str, Any]], now: int) -> None:
@@ -86,7 +128,7 @@ def _webhooks(hooks: dict[str, Any]) -> None:
 
 def _routes(routes: list[dict[str, Any]], now: int) -> None:
     line()
-    made = table("route", "armed", "open", "waiting", "parked", "done")
+    made = table("route", "armed", "open", "held", "waiting", "parked", "done")
     for route in routes:
         counts = route["intents"]
         armed = ago(route["armed_at"], now) if route["armed_at"] else "by since" if route["since"] else "no"
@@ -95,6 +137,7 @@ def _routes(routes: list[dict[str, Any]], now: int) -> None:
             f"{route['name']}",
             armed,
             str(counts["open"] + counts["sending"]),
+            str(counts["held"]),
             str(counts["waiting"]),
             str(counts["parked"]),
             str(counts["done"]),

@@ -44,7 +44,7 @@ def sync(
         _show(summary)
     if any((problem or {}).get("remedy") for problem in summary.get("problems", {}).values()):
         raise typer.Exit(Exit.NEEDS_HUMAN)
-    if summary.get("parked"):
+    if summary.get("parked") or summary.get("held"):
         raise typer.Exit(Exit.PARKED)
     if summary.get("problems"):
         raise typer.Exit(Exit.FAILED)
@@ -75,6 +75,8 @@ def _show(summary: dict[str, Any]) -> None:
         line(f"{key}: {problem.get('what')}", style="red")
         if problem.get("remedy"):
             line(f"what to do: {problem['remedy']}", indent=4)
+    if summary.get("held"):
+        line("Something is held, since it is more than usual: bookferry approve")
     if summary.get("parked"):
         line("Something is parked: bookferry parked")
 

@@ -14,8 +14,9 @@ from daemon.world import Want
 from mapping.capability import Act
 from mapping.identity import Match, Suggestion, marks_in
 from mapping.record import Observation, Record
+from mapping.surprise import PERSON
 from mapping.wish import Settled, Step, Stuck, Waits, Write
-from state import accounts, attempts, cursors, journal, ledger, links, outbox
+from state import accounts, attempts, clearance, cursors, journal, ledger, links, outbox
 from state.database import Tx
 from state.outbox import Intent
 
@@ -28,8 +29,8 @@ _STEPS = 8
 """How many looks and writes one intent may need in one go."""
 
 
-def put(tx: Tx, now: int, want: Want) -> int | None:
-    """Put a wish into the outbox; gives the number of its intent, None if nothing is new."""
+def put(tx: Tx, now: int, want: Want, sort: tuple[str | None, bool] = (None, False)) -> int | None:
+    """Put a wish into the outbox with what it comes to and how loud; gives the number of its intent, None if nothing is new."""
     return outbox.put(
         tx,
         route=want.route.name,
@@ -39,6 +40,8 @@ def put(tx: Tx, now: int, want: Want) -> int | None:
         source=want.source.id,
         wish=want.wish,
         now=now,
+        act=sort[0],
+        loud=sort[1],
     )
 
 
@@ -92,7 +95,7 @@ class Carrier:
         """Decide the next move on the newest wish; None when there is none for now."""
         intent = outbox.get(tx, self.intent.id)
         route = self.app.world.routes.get(self.intent.route)
-        if intent is None or intent.state not in {"open", "waiting"} or route is None:
+        if intent is None or route is None or not clearance.may_be_sent(intent):
             return self._stay(intent)
         self.intent = intent
         want = Want(route, intent.kind, intent.entity, ledger.get(tx, intent.source), intent.wish)
@@ -208,7 +211,8 @@ class Carrier:
     def _wait(self, tx: Tx, want: Want, step: Waits) -> _Look | _Send | None:
         outbox.wait(tx, self.intent, problem=step.why)
         for needed in self.app.world.people_first(tx, want.route, want.source, want.wish):
-            put(tx, self.app.ms(), needed)
+            if (number := put(tx, self.app.ms(), needed, (PERSON, False))) is not None:
+                clearance.clear(tx, [number])  # as the one that needs them was
         return self._end("waiting")
 
     def _stay(self, intent: Intent | None) -> _Look | _Send | None:

@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from daemon.foresee import matched
+from daemon.guard import Alarm, review
 from daemon.units import Unit
 from daemon.units.carry import Carrier, put
 from daemon.world import Want, World
 from mapping.config import Route
 from mapping.model import Kind
 from mapping.record import Record
+from mapping.surprise import sort_of
 from mapping.wish import Settled, Skip, Stuck, Wish
-from state import cursors, journal, ledger, links, outbox, units
+from state import clearance, cursors, journal, ledger, links, outbox, units
 from state.cursors import RouteState
 from state.database import Tx
 from state.outbox import Intent
@@ -40,10 +43,18 @@ async def push(unit: Unit, name: str) -> None:
         more = decided.more
         for key in decided.unread:
             app.engine.kick(f"pull:{key}")
+        for alarm in decided.alarms:
+            log.warning("held", route=alarm.route, writes=alarm.writes, why=alarm.why, command=alarm.command)
         if decided.blind:
             return
     await _send(unit, name, decided)
-    unit.next_due = await app.db.read(lambda tx: outbox.next_due(tx, name, [route.name for route in routes]))
+    unit.next_due, waits = await app.db.read(
+        lambda tx: (
+            outbox.next_due(tx, name, [route.name for route in routes]),
+            clearance.waits_for_human(tx, name),
+        )
+    )
+    app.metrics.waits(name, **waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class _Decided:
     blind: bool
     """The target itself was never read: who is known there decides who has to be made."""
     due: list[Intent]
+    alarms: list[Alarm]
+    """Of routes whose writes are held from now on."""
     ready: dict[int, Carrier]
     """Carriers of the first of those that are due, each with its first move made."""
 
@@ -67,13 +80,16 @@ def _decide(tx: Tx, unit: Unit, name: str, routes: list[Route]) -> _Decided:
     # One that has failed is read again when its own time has come: asking at once would go round for ever.
     able = {key for key in unread if not (units.get(tx, f"pull:{key}") or {}).get("problem")}
     if name in unread:
-        return _Decided(more=False, unread=able, blind=True, due=[], ready={})
+        return _Decided(more=False, unread=able, blind=True, due=[], alarms=[], ready={})
     read = [route for route in routes if route.source.connection not in unread]
     left = [_decide_some(tx, now, world, route) for route in read]  # all of them, not up to the first
     more = any(left)
     _wake(tx, now, name)
-    due = [] if more else _due(tx, unit, name)
-    return _Decided(more=more, unread=able, blind=False, due=due, ready=_ready(tx, unit, due))
+    if more:  # nothing is sent before everything is decided: only then is it known how much it is
+        return _Decided(more=True, unread=able, blind=False, due=[], alarms=[], ready={})
+    alarms = [alarm for route in routes if (alarm := review(tx, now, world, route))]
+    due = _due(tx, unit, name)
+    return _Decided(more=False, unread=able, blind=False, due=due, alarms=alarms, ready=_ready(tx, unit, due))
 
 
 def _due(tx: Tx, unit: Unit, name: str) -> list[Intent]:
@@ -153,7 +169,7 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
         _park_undecided(tx, now, world, route, record, wanted)
         return
     for want in world.wants(tx, route, record, wanted):
-        step, _ = world.step(tx, want)
+        step, held = world.step(tx, want)
         if not isinstance(step, Stuck):
             _ask_again(tx, now, world, want)
         if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
@@ -162,7 +178,8 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
                 told = outbox.sent_with(tx, route.name, want.kind, want.entity, want.wish)
                 outbox.delivered(tx, route.name, want.kind, want.entity, told, now=now)
             continue
-        put(tx, now, want)
+        step, _, _ = matched(world, tx, want, set(), step, held)
+        put(tx, now, want, sort_of(want.wish, step, world.spec(want.route.target.connection, want.kind)))
 
 
 def _ask_again(tx: Tx, now: int, world: World, want: Want) -> None:

@@ -14,7 +14,7 @@ from tests.bench import kit
 from tests.bench.hooks import answered, listens, wire
 
 ROUTE = """
-  - {name: reviews, from: salon.bookings, to: reviews.bookings, notify: allow, since: 2020-01-01}
+  - {name: reviews, from: salon.bookings, to: reviews.bookings, notify: allow, since: 2020-01-01, guard: off, canary: 0}
 """
 CAP = 200
 

@@ -400,6 +400,12 @@ def empty_list_believed(stack):
     attribute(stack, pull, "_conclude", believed)
 
 
+@switch("what is more than usual is held")
+def no_guard(stack):
+    surprise = module("mapping.surprise")
+    instead(stack, surprise.sieve, lambda pending, *_args, **_more: surprise.Verdict([*pending], [], []))
+
+
 @switch("one missing listing is not enough")
 def one_list_is_enough(stack):
     attribute(stack, module("daemon.units.pull"), "_SEEN_MISSING", 1)

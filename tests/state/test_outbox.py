@@ -7,7 +7,7 @@ from seen import put as put_record
 from mapping.capability import Act
 from mapping.model import Kind
 from mapping.wish import Wish, Write
-from state import attempts, outbox, overview
+from state import attempts, clearance, outbox, overview
 
 P, B = Kind.PEOPLE, Kind.BOOKINGS
 GEL, CUT = Wish({"title": "Gel"}, "m", "why"), Wish({"title": "Cut"}, "m", "why", people=("c1",))
@@ -47,8 +47,8 @@ class TestWanting:
         assert want(tx, entity, route="other") == 2
         with pytest.raises(sqlite3.IntegrityError):
             tx.run(
-                "INSERT INTO intent SELECT 99, route, connection, kind, entity, source, wish, 1, 'parked', 1, 0, 0,"
-                " NULL, NULL, 1, NULL, NULL FROM intent WHERE id = 1"
+                "INSERT INTO intent (route, connection, kind, entity, source, wish, state, due_at, created_at)"
+                " SELECT route, connection, kind, entity, source, wish, 'parked', 1, 1 FROM intent WHERE id = 1"
             )
 
     def test_after_it_ended_a_new_one_begins(self, tx, entity):
@@ -64,6 +64,8 @@ class TestWanting:
         want(tx, entity, now=5)
         want(tx, entity, kind=P, now=6)
         want(tx, entity, route="later", now=99)
+        assert outbox.due(tx, "reviews", ALL, 10, 10) == [], "nothing was let through yet"
+        clearance.clear(tx, [1, 2, 3])
         assert [intent.kind for intent in outbox.due(tx, "reviews", ALL, 10, 10)] == [P, B]
         assert len(outbox.due(tx, "reviews", ALL, 99, 2)) == 2
         assert outbox.due(tx, "other", ALL, 99, 2) == []
@@ -72,6 +74,7 @@ class TestWanting:
     def test_nothing_is_due_of_a_route_that_is_gone(self, tx, entity):
         want(tx, entity, now=5)
         want(tx, entity, route="later", now=7)
+        clearance.clear(tx, [1, 2])
         assert [intent.route for intent in outbox.due(tx, "reviews", ["later"], 10, 10)] == ["later"]
         assert (outbox.next_due(tx, "reviews", ["later"]), outbox.next_due(tx, "reviews", [])) == (7, None)
 

@@ -32,8 +32,9 @@ def config_of(text: str):
 class Fleet:
     """The berths, and the app between them."""
 
-    def __init__(self, berths, app, door):
+    def __init__(self, berths, app, door, folder, text, key):
         self.at, self.app, self.door = berths, app, door
+        self.path, self.text, self.key = folder / "bookferry.db", text, key
 
     def __getitem__(self, platform) -> Berth:
         return self.at[platform]
@@ -135,7 +136,7 @@ async def fleet(folder, routes: str, *platforms: str, before=None, **options):
         await ensure_hooks(app, public)
         door = listening(hook_app(app), Door("127.0.0.1", 0), label="server.hooks", fd=os.dup(held.fileno()))
         await stack.enter_async_context(door)
-        port = Fleet(berths, app, held)
+        port = Fleet(berths, app, held, folder, text, KEY)
         await port.cycle()
         await app.db.transaction(
             lambda tx: [cursors.arm(tx, route.name, now=app.ms(), since=None) for route in app.config.routes]

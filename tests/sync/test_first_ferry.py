@@ -153,6 +153,7 @@ async def test_a_lost_answer_doubles_nothing(tmp_path, fault, which):
 @pytest.mark.parametrize("fault", ["empty_list", "half_list", "html", "truncated", "error"])
 async def test_a_lying_list_cancels_nothing(tmp_path, fault):
     async with harbour(tmp_path) as port:
+        port.text = "guard: off\n" + port.text  # what absence proves is enough
         await port.pass_()
         await port.arm("reviews")
         for number in range(12):

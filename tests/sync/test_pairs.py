@@ -234,7 +234,7 @@ async def test_a_source_that_changes_back_and_forth_is_not_blamed_on_the_target(
 
 async def test_what_moves_often_is_made_anew_each_time(tmp_path):
     one, other = "nearbyassist", "bookatu"
-    async with in_step(tmp_path, one, other) as (port, ref, _):
+    async with in_step(tmp_path, one, other, there="canary: 0") as (port, ref, _):
         for day in (3, 4, 5, 6, 7):
             port[one].move(ref, day)
             done = await port.cycle()

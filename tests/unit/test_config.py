@@ -13,6 +13,7 @@ from mapping.expr import record_scope
 from mapping.load import load
 from mapping.model import Kind
 from mapping.problem import ConfigErrors, InvalidError
+from mapping.surprise import Limits, Sort
 from mapping.timing import Cron, Interval, parse_poll, parse_rate
 
 ROUTE = "routes:\n  - from: salon.bookings\n    to: reviews.bookings\n"
@@ -29,6 +30,57 @@ def errors(text: bytes | str, env: dict[str, str] = ENV) -> list[str]:
 def error(text: bytes | str) -> str:
     (only,) = errors(text)
     return only
+
+
+class TestTheGuard:
+    def limits(self, text):
+        config = read(text)
+        (route,) = config.routes
+        return route.guard.over(config.guard), route.canaries
+
+    @pytest.mark.parametrize(
+        ("general", "own", "limits", "canaries"),
+        [
+            ("", "", Limits({}), 0),
+            ("", "    canary: 2\n", Limits({}), 2),
+            ("", "    notify: allow\n", Limits({}), 5),
+            ("", "    notify: allow\n    canary: 0\n", Limits({}), 0),
+            ("guard:\n", "    guard:\n", Limits({}), 0),
+            ("guard: {create: 9, times: 2}\n", "", Limits({Sort.CREATE: 9}, 2.0), 0),
+            (
+                "guard: {create: 9}\n",
+                "    guard: {create: 7, cancel: 1}\n",
+                Limits({Sort.CREATE: 7, Sort.CANCEL: 1}),
+                0,
+            ),
+            ("guard: off\n", "", Limits({}, on=False), 0),
+            ("guard: {create: 9}\n", "    guard: off\n", Limits({Sort.CREATE: 9}, on=False), 0),
+            ("guard: off\n", "    guard: {cancel: 1}\n", Limits({Sort.CANCEL: 1}), 0),
+        ],
+    )
+    def test_what_it_allows(self, general, own, limits, canaries):
+        assert self.limits(general + CONNECTIONS + ROUTE + own) == (limits, canaries)
+
+    @pytest.mark.parametrize(
+        ("general", "own", "said"),
+        [
+            (
+                "guard: {crate: 9}\n",
+                "",
+                '1:9: guard.crate: there is no key "crate" here; did you mean "create"?',
+            ),
+            (
+                "",
+                "    guard: {cancels: 9}\n",
+                'routes.0.guard.cancels: there is no key "cancels" here; did you mean "cancel"?',
+            ),
+            ("guard: {create: -1}\n", "", "guard.create: input should be greater than or equal to 0"),
+            ("", "    guard: none\n", 'routes.0.guard: must be a mapping, not "none"'),
+            ("", "    canary: -1\n", "routes.0.canary: input should be greater than or equal to 0"),
+        ],
+    )
+    def test_what_is_wrong_with_it(self, general, own, said):
+        assert said in error(general + CONNECTIONS + ROUTE + own)
 
 
 class TestWhatIsRight:
@@ -357,7 +409,7 @@ class TestKeys:
                 CONNECTIONS + "routs: []\n",
                 (
                     '13:1: routs: there is no key "routs" here; did you mean "routes"? '
-                    "(keys: alerts, connections, keep, lookups, routes, server, state)"
+                    "(keys: alerts, connections, guard, keep, lookups, routes, server, state)"
                 ),
             ),
             (
