@@ -181,7 +181,9 @@ PROOFS = {
     "hints-lead-back": [
         "tests/state/test_ledger.py::TestObserve::test_a_hint_that_leads_back_is_not_believed_and_counted"
     ],
-    "capped-list-believed": ["tests/sync/test_first_ferry.py::test_a_lying_list_cancels_nothing[half_list]"],
+    "capped-list-believed": [
+        "tests/connectors/test_nowistay.py::test_a_lapsed_subscription_stops_and_deletes_nothing"
+    ],
     "empty-list-believed": ["tests/sync/test_first_ferry.py::test_a_lying_list_cancels_nothing[empty_list]"],
     "one-list-is-enough": ["tests/machine/test_machine.py::test_histories[speaks]"],
     "no-file-lock": ["tests/state/test_database.py::TestOpening::test_a_second_one_is_refused"],
