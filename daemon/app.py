@@ -24,7 +24,7 @@ from state.tokens import Box
 from state.units import Claim
 
 PLATFORMS = {name: connector.platform for name, connector in CONNECTORS.items()}
-SETTLE_MS = 15_000
+SETTLE_MS = 60_000
 """How long after a write of unknown outcome a target may still be at work on it, in milliseconds."""
 
 

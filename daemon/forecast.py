@@ -108,7 +108,7 @@ def _decide(world: World, tx: Tx, route: Route, now: int) -> str | None:
     if not state.armed and route.since is not None:
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
     while True:
-        records, position = changed(tx, route, state, _AT_ONCE)
+        records, position = changed(tx, world, route, state, _AT_ONCE)
         origins = world.origins(tx, records)
         for record in records:
             decide_record(tx, now, world, route, standing(record, origins))

@@ -4,6 +4,7 @@ What is durable is in the store: cursors, and when a write is due. After a downt
 connections start one after the other.
 """
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
@@ -40,15 +41,26 @@ class Schedule:
         Webhooks that were sent while nobody listened are lost, so every start reads everything once.
         """
         for number, name in enumerate(self.app.connectors):
-            first = _now() + timedelta(seconds=_SPREAD_S * number)
+            first = self._now() + timedelta(seconds=_SPREAD_S * number)
             self._every(f"pull:{name}", _trigger(self.app.config.poll(name)), first)
             for sort in ("inbox", "push"):
-                self._every(f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
-        later = _now() + timedelta(seconds=_LOOK_EVERY_S)
+                self._every(
+                    f"{sort}:{name}", IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), self._now()
+                )
+        later = self._now() + timedelta(seconds=_LOOK_EVERY_S)
         self._every(units.TIDY, IntervalTrigger(seconds=_TIDY_EVERY_S, timezone=UTC), later)
-        self._every(units.ALERT, IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), _now())
+        self._every(units.ALERT, IntervalTrigger(seconds=_LOOK_EVERY_S, timezone=UTC), self._now())
         self.app.wake_at = self.at
         self._bell.start()
+        self._watch(self._now())
+
+    def _watch(self, before: datetime) -> None:
+        """The bell goes by the wall clock: once that was set back, it would be silent until the old time comes again."""
+        now = self._now()
+        if now < before:
+            for job in self._bell.get_jobs():
+                job.modify(next_run_time=now)
+        self._next_look = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._watch, now)
 
     def _every(self, key: str, trigger: BaseTrigger, first: datetime) -> None:
         self._bell.add_job(self._ring, trigger, args=[key], id=key, next_run_time=first)
@@ -59,7 +71,11 @@ class Schedule:
         held = self._bell.get_job(f"once:{key}")
         if held is None or held.next_run_time > due:
             self._bell.add_job(
-                self._ring, DateTrigger(max(due, _now())), args=[key], id=f"once:{key}", replace_existing=True
+                self._ring,
+                DateTrigger(max(due, self._now())),
+                args=[key],
+                id=f"once:{key}",
+                replace_existing=True,
             )
 
     async def _ring(self, key: str) -> None:
@@ -68,11 +84,11 @@ class Schedule:
     def stop(self) -> None:
         """Ring no more."""
         if self._bell.running:
+            self._next_look.cancel()
             self._bell.shutdown(wait=False)
 
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.app.now(), UTC)
 
 
 def _trigger(poll: Interval | Cron) -> BaseTrigger:

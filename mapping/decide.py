@@ -213,7 +213,10 @@ def _loudness(case: Case, wanted: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _people(case: Case) -> tuple[str, ...]:
-    return tuple(case.source.fields.get("people") or ()) if case.target.people is People.LINKED else ()
+    """Whom it is for, where the target links to people of its own, or wants contact data that nobody has shown yet."""
+    named = tuple(case.source.fields.get("people") or ())
+    unknown = case.target.people is People.EMBEDDED and case.person is None
+    return named if unknown or case.target.people is People.LINKED else ()
 
 
 def _contact(case: Case) -> dict[str, Any] | None:
@@ -298,12 +301,10 @@ def _creation(
             **fields,
             spec.under.one: parent.ref,
         }
+    if (unknown := _unknown(wanted, kind, spec, people)) is not None:
+        return Waits(unknown)
     if spec.people is People.LINKED and kind is Kind.BOOKINGS:
-        if not wanted.people:
-            return Waits("it is not known yet whom it is for")
-        if people is None:
-            return Waits("the person it is for does not exist there yet")
-        fields["people"] = list(people)
+        fields["people"] = list(people or ())
     if missing := sorted(spec.required - set(fields) - set(wanted.person or ())):
         return Stuck(
             f"missing {', '.join(missing)}: the target takes no {kind.one} without. Fill it in at the source, or `set` it."
@@ -321,6 +322,14 @@ def _creation(
         if Act.CREATE not in spec.acts
         else _spoken(write, wanted, spec)
     )
+
+
+def _unknown(wanted: Wish, kind: Kind, spec: KindSpec, people: tuple[str, ...] | None) -> str | None:
+    """Why it cannot be made yet: nobody knows whom it is for, or they are not there."""
+    linked = spec.people is People.LINKED and kind is Kind.BOOKINGS
+    if (spec.people is People.EMBEDDED and wanted.people) or (linked and not wanted.people):
+        return "it is not known yet whom it is for"
+    return "the person it is for does not exist there yet" if linked and people is None else None
 
 
 def _act_of(wanted: Wish, spec: KindSpec, changes: Mapping[str, Any], target: Record) -> Act:

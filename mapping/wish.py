@@ -23,7 +23,8 @@ class Wish:
     loud: bool = False
     """Whether the target may speak to a guest."""
     people: tuple[str, ...] = ()
-    """The source platform's ids of the people it is for, where the target links to people of its own."""
+    """The source platform's ids of the people it is for: where the target links to people of its own, or wants contact
+    data that is not known yet."""
     person: dict[str, Any] | None = None
     """Name and contact data, where the target takes them inside the write."""
     ended: Status | None = None

@@ -158,7 +158,7 @@ class _Taking:
         if row["fingerprint"] == fingerprint(orjson.dumps(fields)):
             _touch(self.tx, row, observation, observation.digest)
             return
-        merged = _merged(self.tx, self.stream, row, observation, fields)
+        merged = _merged(self.tx, self.stream, row, observation, fields, self.now)
         self.stored.suspicious += merged.suspicious
         if not merged.changed:
             # A view that lost against a newer one must be weighed again when a later listing shows it still.
@@ -204,13 +204,17 @@ def _ids(tx: Tx, stream: int, refs: Sequence[str]) -> dict[str, int]:
     return {row["ref"]: row["id"] for row in rows}
 
 
-def _merged(tx: Tx, stream: int, row: Row, observation: Observation, fields: dict[str, Any]) -> Merge:
+def _merged(
+    tx: Tx, stream: int, row: Row, observation: Observation, fields: dict[str, Any], now: int
+) -> Merge:
     held = orjson.loads(tx.value("SELECT fields FROM record WHERE id = :id", id=row["id"]))
-    held_at = max(row["asked_at"], _listed_since(tx, stream, observation) or 0)
+    # Seen at a time that is still to come: the clock was wrong then. It must not win until that time has come.
+    seen_at = row["asked_at"] if row["asked_at"] <= now else 0
+    held_at = max(seen_at, _listed_since(tx, stream, observation, now) or 0)
     return merge(observation.kind, held, held_at, fields, observation.asked_at, observation.via)
 
 
-def _listed_since(tx: Tx, stream: int, observation: Observation) -> int | None:
+def _listed_since(tx: Tx, stream: int, observation: Observation, now: int) -> int | None:
     """When a page that was asked for after this sighting showed the record unchanged.
 
     An unchanged sighting writes nothing into the record, so its time stands in the cursor's pages alone. Asked only
@@ -218,10 +222,11 @@ def _listed_since(tx: Tx, stream: int, observation: Observation) -> int | None:
     """
     return tx.value(  # type: ignore[no-any-return]
         "SELECT max(p.asked_at) FROM cursor_page p, json_each(p.refs) r"
-        " WHERE p.stream = :s AND p.asked_at > :at AND r.value = :ref"
+        " WHERE p.stream = :s AND p.asked_at > :at AND p.asked_at <= :now AND r.value = :ref"
         " AND (SELECT c.asked_at FROM cursor c WHERE c.stream = :s) > :at",
         s=stream,
         at=observation.asked_at,
+        now=now,
         ref=observation.ref,
     )
 

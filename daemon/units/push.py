@@ -12,6 +12,7 @@ from daemon.guard import Alarm, review
 from daemon.units import Unit
 from daemon.units.carry import Carrier, put
 from daemon.world import Want, World
+from mapping.capability import People
 from mapping.config import Route
 from mapping.model import Kind
 from mapping.record import Record
@@ -120,7 +121,7 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
             return False
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
     cursors.wake(tx, route.name)
-    records, position = changed(tx, route, state, _DECIDED_AT_ONCE)
+    records, position = changed(tx, world, route, state, _DECIDED_AT_ONCE)
     origins = world.origins(tx, records)
     for record in records:
         if record.id in origins:
@@ -130,11 +131,12 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
     return state.position < position < journal.end(tx)
 
 
-def changed(tx: Tx, route: Route, state: RouteState, limit: int) -> tuple[list[Record], int]:
+def changed(tx: Tx, world: World, route: Route, state: RouteState, limit: int) -> tuple[list[Record], int]:
     """The records that a route has to look at next: changed ones, and bookings whose person changed."""
     source = route.source
-    follows_people = source.kind is not Kind.PEOPLE and any(
-        path.startswith("person.") for path in _paths(route)
+    told_whom = world.spec(route.target.connection, route.target.kind).people is People.EMBEDDED
+    follows_people = source.kind is not Kind.PEOPLE and (
+        told_whom or any(path.startswith("person.") for path in _paths(route))
     )
     kinds = [source.kind, Kind.PEOPLE] if follows_people else [source.kind]
     found, position = journal.changed_after(tx, source.connection, kinds, state.position, limit)
@@ -212,9 +214,11 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
     made = False
 
     async def one(intents: list[Intent]) -> None:
+        nonlocal made
         async with gate:
             for intent in intents:
-                await (ready.pop(intent.id, None) or Carrier(unit, intent)).carry()
+                done = await (ready.pop(intent.id, None) or Carrier(unit, intent)).carry()
+                made = made or (done and intent.kind in owners)
 
     while due:
         due = [intent for intent in due if tried[intent.id] < _TRIES]
@@ -229,7 +233,6 @@ async def _send(unit: Unit, name: str, decided: _Decided) -> None:
         if batch[0].kind is Kind.PEOPLE:
             await unit.commit(lambda tx: _wake(tx, app.ms(), name), "push.wake")
         due = await app.db.read(lambda tx: _due(tx, unit, name))
-        made = made or any(intent.kind in owners for intent in batch)
         if made and not due:
             # What stands under a record that was made just now has waited for it.
             made = False

@@ -122,6 +122,20 @@ async def test_a_visit_waits_until_there_is_a_booking(tmp_path):
         assert [row["scheduled_time"][:10] for row in visits(port)] == [soon(port, 4)[:10]]
 
 
+async def test_what_waits_for_something_that_waits_is_not_asked_without_end(tmp_path):
+    async with harbour(tmp_path, routes=BOTH) as port:
+        await armed(port, "reviews", "visits")
+        async with port.door() as app:
+            port.salon.fault("html", method="GET", path="/(customers|appointments)", times=None)
+            appointment(port, customer(port))
+            await port.quiet(app)
+            done = await port.pass_(app)
+            assert (done["waiting"], done["open"], done["parked"]) == (2, 0, 0)
+            port.salon.clear_faults()
+            assert calm(await port.pass_(app))
+        assert len(visits(port)) == 1
+
+
 async def test_an_edit_travels_and_what_people_change_there_stays(tmp_path):
     async with harbour(tmp_path, routes=BOTH) as port:
         await armed(port, "reviews", "visits")

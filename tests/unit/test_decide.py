@@ -253,13 +253,19 @@ class TestCreate:
         [
             ({**ANN, "phone": None}, "missing phone:"),
             ({**ANN, "email": ""}, "missing email:"),
-            (None, "missing email, phone:"),
         ],
     )
     def test_a_missing_contact_is_for_a_human(self, person, missing):
         stuck = step(wanted(a_case(ALLOW, target="other.bookings", person=person)), spec=SLOTS)
         assert isinstance(stuck, Stuck)
         assert missing in stuck.why
+
+    def test_a_contact_that_nobody_has_shown_yet_is_waited_for_unless_there_is_none(self):
+        unknown = step(wanted(a_case(ALLOW, target="other.bookings", person=None)), spec=SLOTS)
+        assert isinstance(unknown, Waits)
+        nobody = step(wanted(a_case(ALLOW, target="other.bookings", person=None, people=[])), spec=SLOTS)
+        assert isinstance(nobody, Stuck)
+        assert "missing email, phone:" in nobody.why
 
     def test_what_the_target_cannot_make_is_refused_with_its_reason(self):
         spec = BOOKATU.kinds[Kind.PEOPLE]
