@@ -372,7 +372,9 @@ def refs(tx: Tx, connection: str, kind: Kind) -> list[str]:
 def note_missing(tx: Tx, record: Record, asked_at: int) -> tuple[int, int]:
     """Note that a record did not stand in a listing. Gives in how many in a row now, and when the first was asked for."""
     times, since = record.missing + 1, record.missing_since or asked_at
-    tx.run("UPDATE record SET missing = :n, missing_since = :s WHERE id = :id", n=times, s=since, id=record.id)
+    tx.run(
+        "UPDATE record SET missing = :n, missing_since = :s WHERE id = :id", n=times, s=since, id=record.id
+    )
     return times, since
 
 
