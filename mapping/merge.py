@@ -51,7 +51,9 @@ def merge(
         elif wins and held[name] != value and not (back and name in _STATUS_FIELDS):
             fields[name] = value
             before[name] = held[name]
-    return Merge(fields, before, tuple(added), max(held_at, seen_at), suspicious=back and wins)
+    # What is concluded from a list is no sighting: a webhook of before that comes late still knows better.
+    at = held_at if via is Via.ABSENCE else max(held_at, seen_at)
+    return Merge(fields, before, tuple(added), at, suspicious=back and wins)
 
 
 _STATUS_FIELDS = {"status", "status_word", "completed_at"}

@@ -65,6 +65,8 @@ class Record:
     asked_at: int
     missing: int = 0
     """In how many listings in a row it should have stood and did not."""
+    missing_since: int | None = None
+    """When the first of these listings was asked for, in epoch milliseconds."""
 
     @property
     def status(self) -> Status | None:

@@ -237,8 +237,8 @@ def _update(tx: Tx, record: int, observation: Observation, merged: Merge) -> Non
         {name: merged.fields[name] for name in FIELD_NAMES[observation.kind] if name in merged.fields}
     )
     tx.run(
-        "UPDATE record SET fields = :f, fingerprint = :fp, raw = :raw, seen = :seen, asked_at = :at, missing = 0"
-        " WHERE id = :id",
+        "UPDATE record SET fields = :f, fingerprint = :fp, raw = :raw, seen = :seen, asked_at = :at, missing = 0,"
+        " missing_since = NULL WHERE id = :id",
         f=content.decode(),
         fp=fingerprint(content),
         raw=observation.raw.decode(),
@@ -260,7 +260,8 @@ def _touch(tx: Tx, row: Row, observation: Observation, digest: bytes) -> None:
         or (observation.via is not Via.POLL and observation.asked_at > row["asked_at"])
     ):
         tx.run(
-            "UPDATE record SET asked_at = max(asked_at, :at), missing = 0, seen = :seen WHERE id = :id",
+            "UPDATE record SET asked_at = max(asked_at, :at), missing = 0, missing_since = NULL, seen = :seen"
+            " WHERE id = :id",
             at=observation.asked_at,
             seen=digest or row["seen"],
             id=row["id"],
@@ -274,7 +275,8 @@ def _remember_keys(tx: Tx, keys: Iterable[tuple[int, Sequence[tuple[str, str]]]]
 
 
 _RECORD = """
-    SELECT r.id, s.connection, s.kind, r.ref, coalesce(r.joined, r.id) AS entity, r.fields, r.asked_at, r.missing
+    SELECT r.id, s.connection, s.kind, r.ref, coalesce(r.joined, r.id) AS entity, r.fields, r.asked_at, r.missing,
+        r.missing_since
     FROM record r JOIN stream s ON s.id = r.stream
 """
 # The planner would rather look through the whole stream than begin with the one record that is meant.
@@ -367,9 +369,13 @@ def refs(tx: Tx, connection: str, kind: Kind) -> list[str]:
     return [row["ref"] for row in rows]
 
 
-def set_missing(tx: Tx, record: int, times: int) -> None:
-    """Note in how many listings in a row a record should have stood and did not."""
-    tx.run("UPDATE record SET missing = :n WHERE id = :id AND missing <> :n", n=times, id=record)
+def note_missing(tx: Tx, record: Record, asked_at: int) -> tuple[int, int]:
+    """Note that a record did not stand in a listing. Gives in how many in a row now, and when the first was asked for."""
+    times, since = record.missing + 1, record.missing_since or asked_at
+    tx.run(
+        "UPDATE record SET missing = :n, missing_since = :s WHERE id = :id", n=times, s=since, id=record.id
+    )
+    return times, since
 
 
 def naming_person(tx: Tx, connection: str, refs: Sequence[str]) -> list[Record]:

@@ -73,7 +73,8 @@ CREATE TABLE record (
     raw TEXT NOT NULL,
     seen BLOB NOT NULL DEFAULT x'', -- digest of the row that a listing last showed; empty: to be read again
     asked_at INTEGER NOT NULL,
-    missing INTEGER NOT NULL DEFAULT 0,
+    missing INTEGER NOT NULL DEFAULT 0, -- in how many lists in a row it should have stood and did not
+    missing_since INTEGER,          -- when the first of them was asked for
     UNIQUE (stream, ref)
 ) STRICT;
 CREATE INDEX record_joined ON record (joined) WHERE joined IS NOT NULL;

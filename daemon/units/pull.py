@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 _SEEN_MISSING = 2
 """In how many listings in a row a record must be missing before that proves anything."""
+_MISSING_FOR_MS = 60_000
+"""And for how long: after two quick restarts the webhook that says what became of it may still be on its way."""
 _LOOKED_THROUGH = 5_000
 _SIDE_BY_SIDE = 4
 """How many details are asked for at once."""
@@ -209,7 +211,7 @@ def _conclude(tx: Tx, now: int, name: str, kind: Kind, cursor: StreamCursor, pag
         )
         return 0
     cursors.set_doubt(tx, cursor, None)
-    gone = [record for record in missing if _noted(tx, record) >= _SEEN_MISSING]
+    gone = [record for record in missing if _is_gone(tx, record, page)]
     seen = [_absent(record, page) for record in gone]
     return ledger.observe(tx, name, kind, seen, now=now).changed
 
@@ -230,9 +232,9 @@ def _missing(tx: Tx, cursor: StreamCursor, page: Page) -> list[Record]:
     return [record for record in records if coverage.shows(record.fields)]
 
 
-def _noted(tx: Tx, record: Record) -> int:
-    ledger.set_missing(tx, record.id, record.missing + 1)
-    return record.missing + 1
+def _is_gone(tx: Tx, record: Record, page: Page) -> bool:
+    times, since = ledger.note_missing(tx, record, page.asked_at)
+    return times >= _SEEN_MISSING and page.asked_at - since >= _MISSING_FOR_MS
 
 
 def _absent(record: Record, page: Page) -> Observation:

@@ -17,7 +17,7 @@ from sqlite_utils import Database as Tables
 
 from connectors.base import Connector, Surroundings, budget_of
 from connectors.errors import BadAnswer, NeedsHuman, OutcomeUnknown, Refused, TryLater
-from daemon.app import SETTLE_MS, App
+from daemon.app import App
 from daemon.metrics import Metrics
 from daemon.world import World
 from mapping.capability import Act, KindSpec, People, Platform, Voice
@@ -405,17 +405,17 @@ class StillApp(App):
     """One process: the product's App over the little platforms."""
 
     def __init__(self, config, platforms, db, littles, clock, fate):
-        self.config, self.db, self.now = config, db, clock.now
-        self.settle_ms, self.taken_over, self.trouble = SETTLE_MS, None, None
-        self.reign = db.now(lambda tx: units.claim(tx, units.STORE, now=self.ms()))
+        self.around = littles, db, fate
+        reign = db.now(lambda tx: units.claim(tx, units.STORE, now=clock.ms))
+        super().__init__(config, db, None, clock.now, reign)
         self.world = World(config, platforms)
         self.metrics, self.engine = METRICS, Bells()
-        self.wake_at = lambda key, due: None
-        self.budgets, self.connectors = {}, {}
-        for name, settings in config.connections.items():
-            self.budgets[name] = budget_of(platforms[name], settings, clock.now)
-            around = Surroundings(self.budgets[name], None, clock.now)
-            self.connectors[name] = LittleConnector(name, settings, around, littles[name], db, fate)
+
+    def _connector(self, name, settings):
+        littles, db, fate = self.around
+        self.budgets[name] = budget_of(littles[name].spec, settings, self.now)
+        around = Surroundings(self.budgets[name], None, self.now)
+        return LittleConnector(name, settings, around, littles[name], db, fate)
 
 
 def instant(ms):

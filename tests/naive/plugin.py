@@ -16,7 +16,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.naive = ExitStack()
+    config.naive, config.proofs = ExitStack(), []
     if name := config.getoption("--naive"):
         if name not in SWITCHES:
             raise pytest.UsageError(f"there is no switch {name!r}; there are: {', '.join(SWITCHES)}")
@@ -25,6 +25,11 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     config.naive.close()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for line in config.proofs:
+        terminalreporter.write_line(line)
 
 
 def pytest_runtest_protocol(item, nextitem):
@@ -36,6 +41,6 @@ def pytest_runtest_protocol(item, nextitem):
         with naive(name):
             reports = runtestprotocol(item, log=False, nextitem=item)
         failed = any(report.failed for report in reports)
-        print(f"\nproof: {name} {item.nodeid} {'broken' if failed else 'NOT BROKEN'}")
+        item.config.proofs.append(f"proof: {name} {item.nodeid} {'broken' if failed else 'NOT BROKEN'}")
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True

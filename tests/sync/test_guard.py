@@ -14,7 +14,7 @@ from harbour import harbour
 from structlog.testing import capture_logs
 
 from connectors.sandbox import iso
-from daemon import cli, forecast, guard, views
+from daemon import cli, concerns, forecast, guard, views
 from state import clearance, cursors, outbox
 from state.database import reading
 
@@ -185,6 +185,9 @@ async def test_a_mass_cancellation_waits_and_one_that_staff_take_back_never_happ
         assert on.cancelled() == []
         plan = await on.plan()
         assert plan["writes"] == {"cancel": 20}
+        told = await on.app.db.read(lambda tx: concerns.concerns(tx, on.app.world, on.app.ms()))
+        (concern,) = [each for each in told if each.key == "held:keep"]
+        assert "20 cancelled bookings" in concern.text
         assert "which means cancelled" in plan["cause"][0]
         for ref in refs[:17]:
             on.box.confirm(ref)
