@@ -281,7 +281,8 @@ def _made_room(wanted: Wish, target: Record, sent: Mapping[str, Any]) -> bool:
         wanted.moves
         and not wanted.ended
         and target.status is Status.CANCELLED
-        and not same("starts", sent.get("starts"), wanted.fields.get("starts"))
+        and sent.get("starts") is not None  # what was never ours to move was cancelled by somebody else
+        and not same("starts", sent["starts"], wanted.fields.get("starts"))
     )
 
 

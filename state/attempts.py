@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mapping.model import Kind
+from mapping.wish import Write
+from state import outbox
 from state.database import Row, Tx
 from state.outbox import Intent
 
@@ -54,3 +56,19 @@ def last(tx: Tx, intent: Intent) -> Row | None:
 def of_intent(tx: Tx, intent: int) -> list[Row]:
     """All attempts of an intent, oldest first."""
     return tx.rows("SELECT * FROM attempt WHERE intent = :i ORDER BY id", i=intent)
+
+
+def begin(tx: Tx, intent: Intent, write: Write, *, now: int) -> int:
+    """Mark an intent as being sent, before the call. Gives the number of the attempt."""
+    if write.then_create:
+        _make_room(tx, intent, write, now=now)
+    return outbox.begin(tx, intent, write, now=now)
+
+
+def _make_room(tx: Tx, intent: Intent, write: Write, *, now: int) -> None:
+    """Remember from when a record is moved, whoever made it: only so is it known afterwards that we made room."""
+    made = outbox.delivery(tx, intent.route, intent.kind, intent.entity)
+    sent = made.sent if made else {}
+    if sent.get("starts") is None and write.held.get("starts"):
+        sent = {**sent, "starts": write.held["starts"]}
+        outbox.delivered(tx, intent.route, intent.kind, intent.entity, sent, now=now)

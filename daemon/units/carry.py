@@ -192,7 +192,7 @@ class Carrier:
         ):
             outbox.park(tx, intent, problem=self._ping_pong(tx, intent, write))
             return self._end("parked")
-        return _Send(write, outbox.begin(tx, intent, write, now=self.app.ms()))
+        return _Send(write, attempts.begin(tx, intent, write, now=now))
 
     def _ping_pong(self, tx: Tx, intent: Intent, write: Write) -> str:
         target = ledger.find(tx, intent.connection, intent.kind, write.ref or "")

@@ -54,6 +54,14 @@ def test_a_clock_that_is_set_back_loses_no_webhook_and_stops_no_poll():
     assert sum(6000 < float(line.split()[0]) < 9600 for line in asked) > 6
 
 
+def test_what_somebody_cancels_is_not_made_anew_by_the_route_back():
+    events = (
+        Event(6, 845, "book", "bookatu", {"visit": 6, "hour": 557, "guest": 0}),
+        Event(7, 852, "cancel", "bookatu", {"visit": 6}),
+    )
+    assert run(43, story=Story(43, "two_way", 1.0, events, draw(43).skews)).violations == []
+
+
 # What is wrong is noticed.
 
 
