@@ -13,7 +13,7 @@ from mapping.model import Kind, Status
 from mapping.normal import same
 from mapping.record import Account, Record, begins_at, moment
 from mapping.wish import Pair, Skip, Step, Stuck, Wish
-from state import accounts, attempts, cursors, journal, ledger, links, outbox, tokens
+from state import accounts, attempts, cursors, deliveries, journal, ledger, links, outbox, tokens
 from state.database import Tx
 
 
@@ -92,7 +92,7 @@ class World:
         target = route.target.connection
         if self.spec(target, kind).under is None:
             return ledger.of_entity(tx, entity, target, kind)
-        made = outbox.delivery(tx, route.name, kind, entity)
+        made = deliveries.last(tx, route.name, kind, entity)
         return ledger.find(tx, target, kind, made.target) if made and made.target else None
 
     def mark(self, tx: Tx, record: Record, route: Route | None = None) -> str:
@@ -166,7 +166,7 @@ class World:
         back = self.back(route)
         if back is None:
             return None
-        left = outbox.delivery(tx, back.name, record.kind, record.entity)
+        left = deliveries.last(tx, back.name, record.kind, record.entity)
         shown = left.shown if left else None
         if self.ours(tx, record) or journal.made_by_us(tx, record.id):
             # The answer to a create need not show all of the record: the rest is as we left it when it is first seen.
@@ -274,7 +274,7 @@ class World:
         """The write that is missing for a wish if this is the target's record, and these the target's people."""
         target = want.route.target.connection
         spec = self.spec(target, want.kind)
-        made = outbox.delivery(tx, want.route.name, want.kind, want.entity)
+        made = deliveries.last(tx, want.route.name, want.kind, want.entity)
         return next_step(
             want.wish,
             want.kind,
@@ -287,11 +287,11 @@ class World:
             pair=self._pair(tx, want, held, made) if held else None,
         )
 
-    def _pair(self, tx: Tx, want: Want, held: Record, made: outbox.Delivery | None) -> Pair | None:
+    def _pair(self, tx: Tx, want: Want, held: Record, made: deliveries.Delivery | None) -> Pair | None:
         route, back = want.route, self.back(want.route)
         if back is None or want.kind is not route.target.kind:
             return None
-        theirs = outbox.delivery(tx, back.name, want.source.kind, want.entity)
+        theirs = deliveries.last(tx, back.name, want.source.kind, want.entity)
         newest = frozenset(route.newest) | frozenset(back.newest)
         newer = (name for name in newest if self._newer(tx, name, held, want.source, (route.name, back.name)))
         written = self.spec(want.source.connection, want.source.kind).writes.values()
@@ -341,7 +341,7 @@ class World:
 
 
 def _agreed(
-    tx: Tx, source: Record, held: Record, *delivered: outbox.Delivery | None
+    tx: Tx, source: Record, held: Record, *delivered: deliveries.Delivery | None
 ) -> Mapping[str, Any] | None:
     """What the target showed when the two sides last agreed: after the last write of either route.
 

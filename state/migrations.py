@@ -170,6 +170,7 @@ CREATE TABLE intent (
     attempts INTEGER NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0,
     doubt_since INTEGER,            -- a write of unknown outcome was sent then
+    missed_at INTEGER,              -- and when it was last looked for and not found
     problem TEXT,
     created_at INTEGER NOT NULL,
     ended_at INTEGER,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapping.model import Kind
-from mapping.wish import MOVING, Wish, Write
+from mapping.wish import Wish, Write
+from state import deliveries
 from state.database import Row, Tx
 
 UNFINISHED = ("open", "held", "waiting", "sending", "parked")
@@ -39,6 +40,7 @@ class Intent:
     attempts: int
     failures: int
     doubt_since: int | None
+    missed_at: int | None
     problem: str | None
     created_at: int
     ended_at: int | None
@@ -228,46 +230,9 @@ def done(
         rev=intent.revision,
         id=intent.id,
     )
-    told = sent_with(tx, intent.route, intent.kind, intent.entity, intent.wish)
-    delivered(tx, intent.route, intent.kind, intent.entity, told, now=now, target=target, shown=shown)
-
-
-def sent_with(tx: Tx, route: str, kind: Kind, entity: int, wish: Wish) -> Mapping[str, Any]:
-    """What was sent once this wish is fulfilled. An end says nothing of the other fields: should it be taken back, what a
-    person changed there meanwhile stays, and only the time is told anew.
-    """
-    made = delivery(tx, route, kind, entity) if wish.ended else None
-    kept = made.sent if made else {}
-    return {**{name: value for name, value in kept.items() if name not in MOVING}, **wish.fields}
-
-
-def delivered(
-    tx: Tx,
-    route: str,
-    kind: Kind,
-    entity: int,
-    sent: Mapping[str, Any],
-    *,
-    now: int,
-    target: str | None = None,
-    shown: Mapping[str, Any] | None = None,
-) -> None:
-    """Remember what a route last delivered: only a newer wish for a field is written again.
-
-    ``shown``: what the target shows right after a write of ours of the fields that it wrote.
-    """
-    tx.run(
-        "INSERT INTO delivery (route, kind, entity, sent, target, shown, at) VALUES (:r, :k, :e, :s, :t, :shown, :now)"
-        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, at = excluded.at,"
-        " target = coalesce(excluded.target, delivery.target), shown = coalesce(excluded.shown, delivery.shown)"
-        " WHERE delivery.sent <> excluded.sent OR excluded.target IS NOT NULL OR excluded.shown IS NOT NULL",
-        r=route,
-        k=kind.value,
-        e=entity,
-        s=json.dumps(sent),
-        t=target,
-        shown=None if shown is None else json.dumps(shown),
-        now=now,
+    told = deliveries.sent_with(tx, intent.route, intent.kind, intent.entity, intent.wish)
+    deliveries.remember(
+        tx, intent.route, intent.kind, intent.entity, told, now=now, target=target, shown=shown
     )
 
 
@@ -280,14 +245,25 @@ def reopen(tx: Tx, intent: Intent, *, now: int) -> None:
     )
 
 
-def later(tx: Tx, intent: Intent, *, due_at: int, problem: str, doubt_since: int | None = None) -> None:
-    """Try again at ``due_at``. ``doubt_since``: a write of unknown outcome was sent then; look before writing again."""
+def later(
+    tx: Tx,
+    intent: Intent,
+    *,
+    due_at: int,
+    problem: str,
+    doubt_since: int | None = None,
+    missed_at: int | None = None,
+) -> None:
+    """Try again at ``due_at``. ``doubt_since``: a write of unknown outcome was sent then; look before writing again.
+    ``missed_at``: it was looked for then, and not found.
+    """
     tx.run(
         "UPDATE intent SET state = 'open', due_at = :due, problem = :p, failures = failures + 1,"
-        " doubt_since = coalesce(:d, doubt_since) WHERE id = :id",
+        " doubt_since = coalesce(:d, doubt_since), missed_at = :m WHERE id = :id",
         due=due_at,
         p=problem,
         d=doubt_since,
+        m=missed_at,
         id=intent.id,
     )
 
@@ -365,35 +341,4 @@ def recover(tx: Tx, connection: str, *, now: int) -> int:
         " WHERE connection = :c AND state = 'sending'",
         now=now,
         c=connection,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What a route last delivered for an entity."""
-
-    sent: dict[str, Any]
-    target: str | None
-    """The target's id of the record, where it stands for no entity of its own."""
-    shown: dict[str, Any] | None
-    """What the target showed of the fields that we wrote, right after we did."""
-    at: int
-    """When that was, in epoch milliseconds."""
-
-
-def delivery(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
-    """What a route last delivered for an entity."""
-    row = tx.row(
-        "SELECT sent, target, shown, at FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
-        r=route,
-        k=kind.value,
-        e=entity,
-    )
-    if row is None:
-        return None
-    return Delivery(
-        json.loads(row["sent"]),
-        row["target"],
-        json.loads(row["shown"]) if row["shown"] else None,
-        row["at"],
     )

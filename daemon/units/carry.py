@@ -16,7 +16,7 @@ from mapping.identity import Match, Suggestion, marks_in
 from mapping.record import Observation, Record
 from mapping.surprise import PERSON
 from mapping.wish import Settled, Step, Stuck, Waits, Write
-from state import accounts, attempts, clearance, cursors, journal, ledger, links, outbox
+from state import accounts, attempts, clearance, cursors, deliveries, journal, ledger, links, outbox
 from state.database import Tx
 from state.outbox import Intent
 
@@ -25,6 +25,8 @@ log = structlog.get_logger()
 _PING_PONG = 3
 _PING_PONG_MS = 86_400_000
 """The very same write so often within so many milliseconds: two writers undo each other."""
+_ONCE_MORE = 4
+"""What is not there after the settling time is looked for once more after this part of it."""
 _STEPS = 8
 """How many looks and writes one intent may need in one go."""
 
@@ -158,13 +160,17 @@ class Carrier:
         return self._end("done")
 
     def _unsettled(self, tx: Tx) -> bool:
-        """Whether what was sent in doubt, and is not there, may still be under way: then it is looked for again."""
-        settled = (self.intent.doubt_since or 0) + self.app.settle_ms
-        if self.intent.doubt_since is None or self.app.ms() >= settled:
+        """Whether what was sent in doubt, and was not found, may be there after all: it may still be under way, or a list
+        may have lied once. Then it is looked for again.
+        """
+        intent, now, again = self.intent, self.app.ms(), self.app.settle_ms // _ONCE_MORE
+        if intent.doubt_since is None:
             return False
-        outbox.later(
-            tx, self.intent, due_at=settled, problem="it may still be under way there: looking again"
-        )
+        settled = intent.doubt_since + self.app.settle_ms
+        if intent.missed_at is not None and intent.missed_at >= settled and now - intent.missed_at >= again:
+            return False
+        why = "it may still be under way there: looking again"
+        outbox.later(tx, intent, due_at=max(settled, now + again), problem=why, missed_at=now)
         return True
 
     def _question(self, want: Want, found: Suggestion | None) -> str | None:
@@ -240,14 +246,12 @@ class Carrier:
         return True
 
     def _saw(self, tx: Tx, found: list[Observation]) -> None:
-        account = accounts.get(tx, self.intent.connection)
-        region = account.country if account else None
         intent, now = self.intent, self.app.ms()
-        ledger.observe(tx, intent.connection, intent.kind, found, now=now, region=region)
+        self._observe(tx, found)
         if found and not self._shares_entity(intent):
             # It is ours: nothing else tells whose a record is that stands for no entity of its own.
-            made = outbox.delivery(tx, intent.route, intent.kind, intent.entity)
-            outbox.delivered(
+            made = deliveries.last(tx, intent.route, intent.kind, intent.entity)
+            deliveries.remember(
                 tx,
                 intent.route,
                 intent.kind,
@@ -258,6 +262,11 @@ class Carrier:
             )
         if intent.doubt_since is not None and self._arrived(tx, [seen.ref for seen in found]):
             outbox.settle_doubt(tx, intent)
+
+    def _observe(self, tx: Tx, seen: list[Observation], intent: int | None = None) -> None:
+        name, account = self.intent.connection, accounts.get(tx, self.intent.connection)
+        region = account.country if account else None
+        ledger.observe(tx, name, self.intent.kind, seen, now=self.app.ms(), region=region, intent=intent)
 
     def _shares_entity(self, intent: Intent) -> bool:
         """What stands under another record stands for no entity of its own."""
@@ -277,7 +286,7 @@ class Carrier:
         if intent.wish.mark in marks_in(made[0].fields) and self._shares_entity(intent):
             # At once: what was cancelled at the source meanwhile has to be cancelled there too.
             links.join(tx, ledger.get(tx, intent.source), made[0], "mark", now=self.app.ms())
-        outbox.delivered(
+        deliveries.remember(
             tx,
             intent.route,
             intent.kind,
@@ -311,16 +320,7 @@ class Carrier:
 
     def _done(self, tx: Tx, step: _Send, seen: Observation) -> None:
         intent, now = self.intent, self.app.ms()
-        account = accounts.get(tx, intent.connection)
-        ledger.observe(
-            tx,
-            intent.connection,
-            intent.kind,
-            [seen],
-            now=now,
-            region=account.country if account else None,
-            intent=intent.id,
-        )
+        self._observe(tx, [seen], intent.id)
         target = ledger.find(tx, intent.connection, intent.kind, seen.ref)
         own = not self._shares_entity(intent)
         if target is not None and not own:
@@ -352,7 +352,7 @@ class Carrier:
         """What the target shows of all that this route wrote. Whatever else its answer shows, somebody there may have said."""
         if write.ref is None:
             return dict(target.fields)
-        made = outbox.delivery(tx, self.intent.route, self.intent.kind, self.intent.entity)
+        made = deliveries.last(tx, self.intent.route, self.intent.kind, self.intent.entity)
         written = {name: target.fields[name] for name in write.fields if name in target.fields}
         return {**((made.shown if made else None) or {}), **written}
 

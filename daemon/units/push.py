@@ -18,7 +18,7 @@ from mapping.model import Kind
 from mapping.record import Record
 from mapping.surprise import sort_of
 from mapping.wish import Settled, Skip, Stuck, Wish
-from state import clearance, cursors, journal, ledger, links, outbox, units
+from state import clearance, cursors, deliveries, journal, ledger, links, outbox, units
 from state.cursors import RouteState
 from state.database import Tx
 from state.outbox import Intent
@@ -175,10 +175,10 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
         if not isinstance(step, Stuck):
             _ask_again(tx, now, world, want)
         if isinstance(step, Settled) and outbox.unfinished(tx, route.name, want.kind, want.entity) is None:
-            made = outbox.delivery(tx, route.name, want.kind, want.entity)
+            made = deliveries.last(tx, route.name, want.kind, want.entity)
             if made is not None and not want.wish.only_create:
-                told = outbox.sent_with(tx, route.name, want.kind, want.entity, want.wish)
-                outbox.delivered(tx, route.name, want.kind, want.entity, told, now=now)
+                told = deliveries.sent_with(tx, route.name, want.kind, want.entity, want.wish)
+                deliveries.remember(tx, route.name, want.kind, want.entity, told, now=now)
             continue
         step, _, _ = matched(world, tx, want, set(), step, held)
         put(tx, now, want, sort_of(want.wish, step, world.spec(want.route.target.connection, want.kind)))

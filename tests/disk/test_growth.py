@@ -10,7 +10,7 @@ from sqlite_utils import Database as Tables
 from mapping.model import Booking, Kind, Status
 from mapping.record import Observation, Via
 from mapping.wish import Act, Wish, Write
-from state import cursors, inbox, journal, ledger, links, outbox, retention
+from state import cursors, deliveries, inbox, journal, ledger, links, outbox, retention
 from state.database import Tx, connect
 from state.migrations import migrate
 
@@ -147,7 +147,7 @@ class Life:
         for number in range(1, self.made + 1):
             for side, ref in (("salon", f"b{number}"), ("reviews", f"tb{number}")):
                 record = ledger.find(tx, side, Kind.BOOKINGS, ref)
-                made = outbox.delivery(tx, ROUTE, Kind.BOOKINGS, record.entity)
+                made = deliveries.last(tx, ROUTE, Kind.BOOKINGS, record.entity)
                 linked = links.joined_at(tx, record.entity)
                 found[ref] = (
                     record.fields,

@@ -140,14 +140,14 @@ def no_baseline(stack):
 
 @switch("the answer to our own write is remembered, and what was sent with it")
 def no_echo_knowledge(stack):
-    outbox, ledger = module("state.outbox"), module("state.ledger")
+    ledger = module("state.ledger")
     observe = ledger.observe
 
     def only_others(tx, connection, kind, seen, *, intent=None, **more):
         return ledger.Stored() if intent is not None else observe(tx, connection, kind, seen, **more)
 
     instead(stack, observe, only_others)
-    instead(stack, outbox.delivered, lambda *_args, **_more: None)
+    instead(stack, module("state.deliveries").remember, lambda *_args, **_more: None)
 
 
 @switch("a write whose answer was lost is not simply sent again")

@@ -7,7 +7,7 @@ from seen import put as put_record
 from mapping.capability import Act
 from mapping.model import Kind
 from mapping.wish import Wish, Write
-from state import attempts, clearance, outbox, overview
+from state import attempts, clearance, deliveries, outbox, overview
 
 P, B = Kind.PEOPLE, Kind.BOOKINGS
 GEL, CUT = Wish({"title": "Gel"}, "m", "why"), Wish({"title": "Cut"}, "m", "why", people=("c1",))
@@ -82,7 +82,7 @@ class TestWanting:
         want(tx, entity)
         outbox.drop(tx, route="r", kind=B, entity=entity, why="skipped", now=11)
         assert (the(tx).state, the(tx).problem, the(tx).ended_at) == ("done", "skipped", 11)
-        assert outbox.delivery(tx, "r", B, entity) is None
+        assert deliveries.last(tx, "r", B, entity) is None
 
     def test_what_may_have_been_sent_is_not_dropped(self, tx, entity):
         want(tx, entity)
@@ -105,7 +105,7 @@ class TestSending:
         (row,) = attempts.of_intent(tx, 1)
         assert (row["outcome"], row["target"], row["act"], row["loud"]) == ("done", "t1", "create", 0)
         assert (the(tx).state, the(tx).ended_at) == ("done", 12)
-        assert outbox.delivery(tx, "r", B, entity).sent == {"title": "Gel"}
+        assert deliveries.last(tx, "r", B, entity).sent == {"title": "Gel"}
 
     def test_a_wish_that_comes_meanwhile_is_sent_afterwards(self, tx, entity):
         want(tx, entity)
@@ -115,7 +115,7 @@ class TestSending:
         assert state(tx) == ("sending", 2)
         outbox.done(tx, taken, now=13)
         assert (the(tx).state, the(tx).wish, the(tx).ended_at) == ("open", CUT, None)
-        assert outbox.delivery(tx, "r", B, entity).sent == {"title": "Gel"}
+        assert deliveries.last(tx, "r", B, entity).sent == {"title": "Gel"}
 
     @pytest.mark.parametrize("how", [outbox.park, outbox.wait])
     def test_a_wish_that_comes_meanwhile_is_neither_parked_nor_waiting(self, tx, entity, how):

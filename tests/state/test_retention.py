@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mapping.model import Booking, Kind, Status
 from mapping.record import Observation, Record, Via
 from mapping.wish import Wish
-from state import attempts, inbox, journal, ledger, outbox, retention
+from state import attempts, deliveries, inbox, journal, ledger, outbox, retention
 from state.retention import Change, fold
 
 HOUR = 3_600_000
@@ -103,7 +103,7 @@ class TestWrites:
             self.send(tx, intent, at, "done")
             outbox.done(tx, intent, now=at)
         assert self.forget(tx, 30 * HOUR, 60 * HOUR) == ([new.id], [2])
-        assert outbox.delivery(tx, "r", Kind.BOOKINGS, 1).sent == {"title": "0"}
+        assert deliveries.last(tx, "r", Kind.BOOKINGS, 1).sent == {"title": "0"}
 
     def test_a_day_is_kept_whatever_is_asked_for_since_a_ping_pong_is_counted_over_a_day(self, tx):
         intent = self.want(tx, 1, 0)

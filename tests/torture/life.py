@@ -17,7 +17,7 @@ class Life(Owner):
     """What dies with the process: its tasks, its timers, its open calls and its transactions."""
 
     def __init__(self, world: Any, number: int) -> None:
-        self.world, self.name, self.born = world, f"life {number}", world.moment
+        self.world, self.name = world, f"life {number}"
         self.tasks: list[asyncio.Task] = []
         self.database: Any = None
         self.app: Any = None

@@ -27,8 +27,6 @@ LISTS = {
 """What may lie: the lists that the program walks."""
 _HONEST = 3
 """So many answers of a list are true between two that lie: what two in a row prove, the program may believe."""
-_SURE_S = 300.0
-"""So long after a write, and after a start, no list lies: the last look decides whether a create in doubt is repeated."""
 
 
 @dataclass
@@ -120,8 +118,6 @@ class Net:
         self.lies: dict[str, list[tuple[str, int]]] = {}
         """The lies that wait for the next list of a platform, each with its seed."""
         self.honest: Counter[str] = Counter()
-        self.written: dict[str, float] = {}
-        """When a platform was last written to."""
         self.before: dict[str, list[Any]] = {}
         self.listed: dict[tuple[str, str], list[float]] = {}
         """When a true list showed a record to the program: by platform and id."""
@@ -151,8 +147,6 @@ class Net:
             raise aiohttp.ClientConnectorError(key, OSError(111, "Connection refused"))
         if url.path.endswith("/token"):
             life.renews = True
-        if writes:
-            self.written[box.platform] = self.world.moment
         line = _Line(await request.aread())
         carried = asyncio.get_running_loop().create_task(
             self._carry(box, request, line), name=f"{box.platform} {what}", context=outside()
@@ -208,8 +202,7 @@ class Net:
         self.before[place] = rows
         waiting = self.lies.get(box.platform)
         of = f"{box.platform} {path}"
-        since = max(self.written.get(box.platform, 0), living().born)
-        if waiting and rows and self.honest[of] >= _HONEST and self.world.moment - since > _SURE_S:
+        if waiting and self.honest[of] >= _HONEST and rows:
             kind, seed = waiting.pop(0)
             content[word] = lie(kind, rows, old or rows, random.Random(seed))
             self.honest[of] = 0
