@@ -6,7 +6,7 @@ from typing import Any
 
 from mapping.model import Kind
 from mapping.wish import Write
-from state import outbox
+from state import deliveries, outbox
 from state.database import Row, Tx
 from state.outbox import Intent
 
@@ -67,8 +67,8 @@ def begin(tx: Tx, intent: Intent, write: Write, *, now: int) -> int:
 
 def _make_room(tx: Tx, intent: Intent, write: Write, *, now: int) -> None:
     """Remember from when a record is moved, whoever made it: only so is it known afterwards that we made room."""
-    made = outbox.delivery(tx, intent.route, intent.kind, intent.entity)
+    made = deliveries.last(tx, intent.route, intent.kind, intent.entity)
     sent = made.sent if made else {}
     if sent.get("starts") is None and write.held.get("starts"):
         sent = {**sent, "starts": write.held["starts"]}
-        outbox.delivered(tx, intent.route, intent.kind, intent.entity, sent, now=now)
+        deliveries.remember(tx, intent.route, intent.kind, intent.entity, sent, now=now)
