@@ -185,7 +185,7 @@ PROOFS = {
         "tests/connectors/test_nowistay.py::test_a_lapsed_subscription_stops_and_deletes_nothing"
     ],
     "empty-list-believed": ["tests/sync/test_first_ferry.py::test_a_lying_list_cancels_nothing[empty_list]"],
-    "one-list-is-enough": ["tests/machine/test_machine.py::test_histories[speaks]"],
+    "one-list-is-enough": ["tests/machine/test_stories.py::test_what_one_list_leaves_out_is_not_cancelled"],
     "no-file-lock": ["tests/state/test_database.py::TestOpening::test_a_second_one_is_refused"],
     "half-transactions": [
         "tests/state/test_database.py::TestTransactions::test_a_failing_one_takes_back_only_itself"
