@@ -74,6 +74,16 @@ def test_a_create_whose_answer_was_lost_is_looked_up_and_made_once(ferry, fate):
     assert ended(here) == ["confirmed"]
 
 
+def test_what_one_list_leaves_out_is_not_cancelled(ferry):
+    here = ferry("quiet")
+    refs = [book(here, f"visit {n}") for n in range(3)]
+    carried(here)
+    here.shop.hidden.add(refs[0])
+    here.run("pull:shop")
+    here.check()
+    assert ended(here) == ["confirmed"] * 3
+
+
 def test_a_disarmed_route_carries_nothing_that_was_still_due(ferry):
     here = ferry("quiet")
     book(here)

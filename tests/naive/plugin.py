@@ -28,7 +28,7 @@ def pytest_unconfigure(config):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    for line in config.proofs:
+    for line in ["", *config.proofs]:
         terminalreporter.write_line(line)
 
 
