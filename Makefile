@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test campaign bench lock clean
+.PHONY: demo test campaign torture bench lock clean
 
 demo: .venv/ready
 	$(BIN)/bookferry demo --once
@@ -18,6 +18,11 @@ test: .venv/ready
 campaign: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m campaign
 
+# One seed, one world: `make torture SEEDS=1000`.
+SEEDS ?= 100
+torture: .venv/ready
+	tests/bookferry-torture --seeds $(SEEDS) --jobs 2
+
 bench: .venv/ready
 	$(BIN)/python -m tests.bench
 
@@ -26,6 +31,7 @@ bench: .venv/ready
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	ln -sf ../../tests/bookferry-torture $(BIN)/bookferry-torture
 	touch $@
 
 lock:
