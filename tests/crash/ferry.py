@@ -54,9 +54,9 @@ class Doomed(Database):
 
     doom: Doom
 
-    def _commit_together(self, connection, batch):
+    def _commit_together(self, batch):
         with self.doom.between:
-            super()._commit_together(connection, batch)
+            super()._commit_together(batch)
 
     def _commit(self, connection, batch):
         labels = [job.label for job in batch if job.label]
