@@ -35,6 +35,8 @@ ROUTE = """
     when: booking.status == "completed" && booking.title == "Gel Manicure"
     set: {tags: ["bookatu"]}
     notify: allow
+    canary: 0
+    guard: off  # so many at once surprise nobody here
 """
 
 

@@ -18,7 +18,7 @@ class Here:
     """As much of an app as reading an inbox needs."""
 
     def __init__(self, made, reign):
-        self.reign = reign
+        self.reign, self.trouble = reign, {}
         self.__dict__.update(
             db=made.db, connectors=made.connectors, engine=made.engine, kick_targets=lambda _: None
         )

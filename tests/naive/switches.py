@@ -409,6 +409,7 @@ def no_guard(stack):
 @switch("one missing listing is not enough")
 def one_list_is_enough(stack):
     attribute(stack, module("daemon.units.pull"), "_SEEN_MISSING", 1)
+    attribute(stack, module("daemon.units.pull"), "_MISSING_FOR_MS", 0)
 
 
 @switch("one daemon at a time holds the store")
