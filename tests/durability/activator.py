@@ -60,8 +60,13 @@ class Activator:
         async with asyncio.timeout(60):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-            await reader.readline()
+            answered = asyncio.ensure_future(reader.readline())
+            ended = asyncio.ensure_future(self.process.wait())
+            await asyncio.wait({answered, ended}, return_when=asyncio.FIRST_COMPLETED)
             writer.close()
+            if not answered.done():
+                raise AssertionError(f"the service ended at once:\n{self.said()}")
+            ended.cancel()
 
     async def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)

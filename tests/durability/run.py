@@ -86,6 +86,7 @@ class Stage:
             "reviews": kit.nicejob(urls["reviews"], self.company.refresh_token),
         }
         self.config.write_text(kit.yaml(connections, ROUTE))
+        self.config.chmod(0o600)
         async with self.app() as app:
             await sync(app)
             await app.db.transaction(lambda tx: cursors.arm(tx, "reviews", now=app.ms(), since=None))
