@@ -119,7 +119,7 @@ def _put_to_sleep(tx: Tx, now: int) -> None:
     tx.run("UPDATE cursor SET finished_at = NULL, position = NULL")
     tx.run("UPDATE route SET slept_to = :all", all=EVERYTHING)
     tx.run(
-        "UPDATE intent SET doubt_since = coalesce(doubt_since, :now) WHERE state IN ('open', 'waiting', 'parked')",
+        "UPDATE intent SET doubt_since = coalesce(doubt_since, :now) WHERE state IN ('open', 'held', 'waiting', 'parked')",
         now=now,
     )
 

@@ -103,6 +103,7 @@ WORTH = {
     "tests/disk/test_tidy.py": "tests when forgetting happens; what is forgotten is tested elsewhere",
     "tests/durability/test_durability.py": _REAL + "they are killed while webhooks come in",
     "tests/naive/test_naive.py": "tests the switches",
+    "tests/torture/test_blindfolded.py": "tests that the simulated worlds are rough enough to notice the switches",
     "tests/project/test_pages.py": "tests the documents",
     "tests/project/test_project.py": "tests the project itself",
     "tests/sandbox/test_bookatu_sandbox.py": _STAND_IN,
