@@ -77,14 +77,17 @@ def field_changed_at(tx: Tx, record: Record, name: str, but: Sequence[str] = ())
     """When a field was last changed (epoch milliseconds) by anybody but these routes; 0 where it never was.
 
     We may learn of a change long after it was made. Where it is the record's last one, the platform's own time of the
-    last change is nearer to the truth.
+    last change is nearer to the truth. What a record of ours shows for the first time is what we made it with: the answer
+    to a create does not always tell.
     """
     row = tx.row(
         "SELECT j.at, j.seq = (SELECT max(seq) FROM journal WHERE record = :r) AS last FROM journal j"
-        " WHERE j.record = :r AND (json_type(j.before, '$.' || :n) IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n))"
+        " WHERE j.record = :r AND (json_type(j.before, '$.' || :n) IS NOT NULL"
+        " OR (NOT :ours AND EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n)))"
         " AND (j.route IS NULL OR j.route NOT IN (SELECT value FROM json_each(:but))) ORDER BY j.seq DESC LIMIT 1",
         r=record.id,
         n=name,
+        ours=made_by_us(tx, record.id),
         but=json.dumps(list(but)),
     )
     if row is None:

@@ -80,7 +80,7 @@ class Bookatu(Connector[BookatuSettings]):
         if write.ref is not None:
             return [seen for seen in page.observations if seen.ref == write.ref]
         found = [seen for seen in page.observations if words.carries(seen, write.mark)]
-        expected = {"status": "confirmed", "starts": write.fields["starts"]}
+        expected = {"status": "confirmed", "starts": write.fields.get("starts")}
         if not found and not page.coverage.shows(expected):
             raise Refused(
                 "nobody can see whether the booking was made: Bookatu lists only the next 200 from now on. Look for it in"

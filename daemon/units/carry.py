@@ -104,8 +104,10 @@ class Carrier:
         step, held = self.app.world.step(tx, want)
         unsent = isinstance(step, Waits) and not intent.attempts  # by this store: it may be a restored one
         if intent.doubt_since is not None and not self.looked and not unsent:
-            return _Look(step if isinstance(step, Write) else self._lost(intent, held))
+            return _Look(step if isinstance(step, Write) else self._lost(tx, held))
         armed = cursors.route(tx, route.name).armed
+        if (isinstance(step, Settled) or not armed) and self._unsettled(tx):
+            return self._end("later")  # it may arrive after all, and then it has to be ended there too
         return self._move(tx, want, step) if armed else self._disarmed(tx)
 
     def _move(self, tx: Tx, want: Want, step: Step) -> _Look | _Send | None:
@@ -125,10 +127,10 @@ class Carrier:
             return _Look(write)
         return self._begin(tx, self.intent, write)
 
-    def _lost(self, intent: Intent, held: Record | None) -> Write:
-        return Write(
-            intent.kind, Act.UPDATE, held.ref if held else None, intent.wish.fields, intent.wish.mark, held={}
-        )
+    def _lost(self, tx: Tx, held: Record | None) -> Write:
+        intent, last = self.intent, attempts.last(tx, self.intent)
+        fields = {**(json.loads(last["fields"]) if last else {}), **intent.wish.fields}
+        return Write(intent.kind, Act.UPDATE, held.ref if held else None, fields, intent.wish.mark, held={})
 
     def _create(self, tx: Tx, want: Want, write: Write) -> _Look | _Send | None:
         """A record has to be made, unless it is there already: no platform offers idempotency keys."""
@@ -150,8 +152,6 @@ class Carrier:
 
     def _disarmed(self, tx: Tx) -> _Look | _Send | None:
         """Nothing more is written for it."""
-        if self._unsettled(tx):
-            return self._end("later")
         intent, why = self.intent, "the route was disarmed"
         outbox.settle_doubt(tx, intent)
         outbox.drop(

@@ -127,6 +127,16 @@ def test_what_was_cancelled_while_its_create_was_in_doubt_is_cancelled_there_too
     assert ended(here) == ([] if fate == "lost" else ["cancelled"])
 
 
+@pytest.mark.parametrize("flavour", ["quiet", "speaks", "loud"])
+def test_what_was_cancelled_while_its_create_was_still_under_way_is_cancelled_there_too(ferry, flavour):
+    here = ferry(flavour)
+    ref = book(here)
+    carried(here, writes=["late"])
+    edit(here, ref, status="cancelled")
+    carried(here)  # it is not there yet
+    assert ended(here) == ["cancelled"]
+
+
 def test_an_end_that_is_taken_back_does_not_undo_what_a_person_changed_there(ferry):
     here = ferry("quiet")
     ref = book(here)

@@ -82,7 +82,9 @@ def _staff(dice: Random, ship: Ship, seconds: float, drawn: list) -> None:
             drawn.append((ends, dice.choice(ship.verbs_after), where, _more(dice, visit)))
         for _ in range(dice.choice((0, 1, 1, 2, 3))):
             pause = dice.uniform(1, 90) if dice.random() < 0.35 else dice.expovariate(1 / 2400) + 1
-            then = min(seconds, at + pause)
+            then = min(
+                seconds + visit + len(drawn) / 1000, at + pause
+            )  # no two at the same moment: nobody could order them
             verbs = ship.verbs if then < hour * 3600 else ship.verbs_after
             if over or not verbs:
                 continue

@@ -233,3 +233,12 @@ def test_a_single_seed_leaves_its_log(tmp_path, capsys):
     assert main(_asked(seed=2, log=str(log))) == 0
     assert "all is well" in capsys.readouterr().out
     assert "the storm is over" in log.read_text()
+
+
+@pytest.mark.speaks
+@pytest.mark.parametrize(
+    ("seed", "only"), [(601, (3, 13, 14, 15, 17)), (619, (32, 33, 34, 35, 36)), (808, (20, 24, 31, 33, 34))]
+)
+def test_short_stories_that_once_ended_badly(seed, only):
+    """First sight of what we made, taken for a change; a cancellation while a create was still under way."""
+    assert run(seed, only=only).violations == []
