@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := set(given.names) - set(NAMES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    os.umask(0o077)  # the service refuses secrets that others can read
     rows: list[kit.Row] = []
     for name in given.names or NAMES:
         print(f"{name} …", file=sys.stderr, flush=True)
