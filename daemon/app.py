@@ -1,7 +1,7 @@
 """One running bookferry: configuration, store, connectors and engine, wired together."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,7 @@ async def opened(
     try:
         await db.read(lambda tx: tokens.check(tx, box))
         reign = await db.transaction(lambda tx: _begin(tx, box, int(now() * 1000)), "store.begin")
-        stamps = await db.read(_stamps)
+        stamps = await db.read(accounts.budgets)
         app = App(config, db, box, now, reign, settle_ms=settle_ms)
         for credential, budget in app.budgets.items():
             if credential in stamps:
@@ -182,8 +182,3 @@ def _begin(tx: Tx, box: Box, now: int) -> Claim:
     tokens.drop_leases(tx)
     tokens.keep_mark_key(tx, box)
     return units.claim(tx, units.STORE, now=now)
-
-
-def _stamps(tx: Tx) -> Mapping[str, Any]:
-    names = [row["credential"] for row in tx.rows("SELECT credential FROM budget")]
-    return {name: accounts.load_budget(tx, name) for name in names}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from daemon.app import App
-from state import outbox, units
+from state import attempts, journal, outbox, overview, units
 from state.database import Tx
 
 _ROUNDS = 50
@@ -75,15 +75,13 @@ def _next_due(tx: Tx, app: App) -> int | None:
 
 
 def _totals(tx: Tx) -> dict[str, int]:
+    waits = {state: len(outbox.in_state(tx, state)) for state in ("parked", "held", "open", "waiting")}
     return {
-        "changes": int(tx.value("SELECT coalesce(max(seq), 0) FROM journal")),
-        "writes": int(tx.value("SELECT count(*) FROM attempt")),
-        "writes_loud": int(tx.value("SELECT count(*) FROM attempt WHERE loud = 1")),
-        "parked": len(outbox.in_state(tx, "parked"))
-        + int(tx.value("SELECT count(*) FROM rejected WHERE dismissed = 0")),
-        "held": int(tx.value("SELECT count(*) FROM intent WHERE state = 'held'")),
-        "open": len(outbox.in_state(tx, "open")),
-        "waiting": len(outbox.in_state(tx, "waiting")),
+        "changes": journal.end(tx),
+        "writes": attempts.total(tx),
+        "writes_loud": attempts.total(tx, loud=True),
+        **waits,
+        "parked": waits["parked"] + len(overview.rejected(tx)),
     }
 
 

@@ -51,7 +51,9 @@ def save_budget(tx: Tx, credential: str, stamps: Any) -> None:
     )
 
 
-def load_budget(tx: Tx, credential: str) -> Any:
-    """The stamps of a credential's recent requests, or None."""
-    found = tx.value("SELECT stamps FROM budget WHERE credential = :c", c=credential)
-    return json.loads(found) if found else None
+def budgets(tx: Tx) -> dict[str, Any]:
+    """The stamps of the recent requests of every credential."""
+    return {
+        row["credential"]: json.loads(row["stamps"])
+        for row in tx.rows("SELECT credential, stamps FROM budget")
+    }

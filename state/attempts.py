@@ -72,3 +72,8 @@ def _make_room(tx: Tx, intent: Intent, write: Write, *, now: int) -> None:
     if sent.get("starts") is None and write.held.get("starts"):
         sent = {**sent, "starts": write.held["starts"]}
         deliveries.remember(tx, intent.route, intent.kind, intent.entity, sent, now=now)
+
+
+def total(tx: Tx, *, loud: bool = False) -> int:
+    """How many there were; only those that may have spoken to somebody if ``loud``."""
+    return int(tx.value("SELECT count(*) FROM attempt WHERE loud >= :loud", loud=int(loud)))
