@@ -306,6 +306,11 @@ def get(tx: Tx, record: int) -> Record:
     return _record(row)
 
 
+def entity(tx: Tx, record: int) -> int:
+    """The entity that a record stands for."""
+    return int(tx.value("SELECT coalesce(joined, id) FROM record WHERE id = :id", id=record))
+
+
 def of_entity(tx: Tx, entity: int, connection: str, kind: Kind) -> Record | None:
     """The record by which a connection knows an entity: where there are several, the earliest that is not cancelled."""
     row = tx.row(

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from mapping.model import Kind
 from mapping.record import Record
+from state import ledger, outbox
 from state.database import Row, Tx
-from state.ledger import get
+from state.outbox import Intent
 
 
 def candidates(
@@ -20,7 +21,7 @@ def candidates(
         k=kind.value,
         keys=json.dumps(list(keys)),
     )
-    return [(get(tx, row["id"]), _keys(tx, row["id"])) for row in rows]
+    return [(ledger.get(tx, row["id"]), _keys(tx, row["id"])) for row in rows]
 
 
 def _keys(tx: Tx, record: int) -> frozenset[str]:
@@ -53,7 +54,13 @@ def join(tx: Tx, source: Record, target: Record, how: str, *, now: int) -> None:
         how=how,
         now=now,
     )
-    _rekey(tx, target.entity, source.entity)
+    tx.run(
+        "UPDATE OR IGNORE delivery SET entity = :new WHERE entity = :old",
+        new=source.entity,
+        old=target.entity,
+    )
+    for intent in outbox.of_entity(tx, target.entity):
+        _move(tx, intent, source.entity, now=now)
 
 
 def joined_at(tx: Tx, entity: int) -> int | None:
@@ -83,9 +90,37 @@ def undo(tx: Tx, record: Record, *, now: int) -> bool:
     return True
 
 
-def _rekey(tx: Tx, old: int, new: int) -> None:
-    for table in ("intent", "delivery"):
-        tx.run(f"UPDATE OR IGNORE {table} SET entity = :new WHERE entity = :old", new=new, old=old)
+def follow(tx: Tx, intent: int, *, now: int) -> Intent | None:
+    """The intent with this number, for the entity that its source stands for by now."""
+    found = outbox.get(tx, intent)
+    if (
+        found is None
+        or found.ended_at is not None
+        or (entity := ledger.entity(tx, found.source)) == found.entity
+    ):
+        return found
+    _move(tx, found, entity, now=now)
+    return outbox.get(tx, intent)
+
+
+def _move(tx: Tx, intent: Intent, entity: int, *, now: int) -> None:
+    """Where its route still has another write for the entity, one of the two is left, with the attempts and the doubt of both:
+    the one that may have been sent already. If calls are under way for both, they are looked at again before the next one.
+    """
+    open_ = intent.state in outbox.UNFINISHED
+    other = outbox.unfinished(tx, intent.route, intent.kind, entity) if open_ else None
+    if other is not None:
+        if intent.state == other.state == "sending":
+            return
+        kept, left = (other, intent) if _progress(other) >= _progress(intent) else (intent, other)
+        outbox.leave_to(tx, left, kept, now=now)
+        intent = kept
+    tx.run("UPDATE intent SET entity = :e WHERE id = :id", e=entity, id=intent.id)
+
+
+def _progress(intent: Intent) -> tuple[bool, int]:
+    states = ("parked", "held", "waiting", "open", "sending")
+    return intent.state == "sending" or intent.doubt_since is not None, states.index(intent.state)
 
 
 def undone(tx: Tx, one: Record, other: Record) -> bool:

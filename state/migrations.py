@@ -179,6 +179,7 @@ CREATE TABLE intent (
 CREATE UNIQUE INDEX intent_open ON intent (route, kind, entity) WHERE state IN ('open', 'held', 'waiting', 'sending', 'parked');
 CREATE INDEX intent_state ON intent (connection, state, due_at);
 CREATE INDEX intent_source ON intent (source);
+CREATE INDEX intent_entity ON intent (entity);
 
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY,

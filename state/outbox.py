@@ -259,7 +259,7 @@ def later(
     """
     tx.run(
         "UPDATE intent SET state = 'open', due_at = :due, problem = :p, failures = failures + 1,"
-        " doubt_since = coalesce(:d, doubt_since), missed_at = :m WHERE id = :id",
+        " doubt_since = coalesce(:d, doubt_since), missed_at = :m WHERE id = :id AND ended_at IS NULL",
         due=due_at,
         p=problem,
         d=doubt_since,
@@ -271,7 +271,7 @@ def later(
 def wait(tx: Tx, intent: Intent, *, problem: str) -> None:
     """Wait until something else is known; a newer wish that came meanwhile is tried by itself."""
     tx.run(
-        "UPDATE intent SET problem = :p, state = CASE WHEN revision = :rev THEN 'waiting' ELSE 'open' END WHERE id = :id",
+        "UPDATE intent SET problem = :p, state = CASE WHEN revision = :rev THEN 'waiting' ELSE 'open' END WHERE id = :id AND ended_at IS NULL",
         p=problem,
         rev=intent.revision,
         id=intent.id,
@@ -295,7 +295,7 @@ def settle_doubt(tx: Tx, intent: Intent) -> None:
 def park(tx: Tx, intent: Intent, *, problem: str) -> None:
     """Wait for a human; a newer wish that came meanwhile is tried by itself."""
     tx.run(
-        "UPDATE intent SET problem = :p, state = CASE WHEN revision = :rev THEN 'parked' ELSE 'open' END WHERE id = :id",
+        "UPDATE intent SET problem = :p, state = CASE WHEN revision = :rev THEN 'parked' ELSE 'open' END WHERE id = :id AND ended_at IS NULL",
         p=problem,
         rev=intent.revision,
         id=intent.id,
@@ -324,6 +324,24 @@ def dismiss(tx: Tx, intent: int, *, now: int) -> bool:
             now=now,
             id=intent,
         )
+    )
+
+
+def leave_to(tx: Tx, left: Intent, kept: Intent, *, now: int) -> None:
+    """Two intents of a route are for one entity: one ends, and the other takes over its attempts and its doubt."""
+    tx.run("UPDATE attempt SET intent = :kept WHERE intent = :left", kept=kept.id, left=left.id)
+    tx.run(
+        "UPDATE intent SET state = 'done', problem = :why, doubt_since = NULL, ended_at = :now WHERE id = :id",
+        why=f"write {kept.id} is for the same one",
+        now=now,
+        id=left.id,
+    )
+    tx.run(
+        "UPDATE intent SET attempts = attempts + :n, doubt_since = coalesce(:doubt, doubt_since),"
+        " missed_at = CASE WHEN :doubt IS NULL THEN missed_at END WHERE id = :id",
+        n=left.attempts,
+        doubt=left.doubt_since,
+        id=kept.id,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from connectors.errors import Conflict, NeedsHuman, OutcomeUnknown, PlatformError, Refused, TryLater
-from daemon.units import Unit, pause
+from daemon.units import Unit, pause, questions
 from daemon.world import Want
 from mapping.capability import Act
 from mapping.identity import Match, Suggestion, marks_in
@@ -95,7 +95,7 @@ class Carrier:
 
     def _prepare(self, tx: Tx) -> _Look | _Send | None:
         """Decide the next move on the newest wish; None when there is none for now."""
-        intent = outbox.get(tx, self.intent.id)
+        intent = links.follow(tx, self.intent.id, now=self.app.ms())
         route = self.app.world.routes.get(self.intent.route)
         if intent is None or route is None or not clearance.may_be_sent(intent):
             return self._stay(intent)
@@ -138,7 +138,6 @@ class Carrier:
         found = self.app.world.identify(tx, want)
         if isinstance(found, Match):
             links.join(tx, want.source, found.record, found.how, now=self.app.ms())
-            self.intent = replace(self.intent, entity=ledger.get(tx, want.source.id).entity)
             return self._prepare(tx)
         if self.app.world.may_be_ours(tx, want):
             return self._wait(tx, want, Waits("we are making one there right now, and this may be it"))
@@ -176,16 +175,8 @@ class Carrier:
     def _question(self, want: Want, found: Suggestion | None) -> str | None:
         """Why a human has to say whether the record is there already."""
         if isinstance(found, Suggestion):
-            return self._suggest(want, found)
+            return questions.same(want, found)
         return "the target says that it exists, and shows no record of ours" if self.conflicts else None
-
-    def _suggest(self, want: Want, found: Suggestion) -> str:
-        source, target = want.source, want.route.target.connection
-        commands = "; ".join(
-            f"bookferry link {source.connection} {source.kind.one} {source.ref} {target} {record.ref}"
-            for record in found.records[:3]
-        )
-        return f"{found.why}: it may be somebody else. If it is the same {source.kind.one}: {commands}"
 
     def _begin(self, tx: Tx, intent: Intent, write: Write) -> _Look | _Send | None:
         outbox.settle_doubt(tx, intent)
@@ -196,23 +187,9 @@ class Carrier:
             and write.fields
             and attempts.repeats(tx, intent, write.fields, now - _PING_PONG_MS) >= _PING_PONG
         ):
-            outbox.park(tx, intent, problem=self._ping_pong(tx, intent, write))
+            outbox.park(tx, intent, problem=questions.undone(tx, self.app.world, intent, write, _PING_PONG))
             return self._end("parked")
         return _Send(write, attempts.begin(tx, intent, write, now=now))
-
-    def _ping_pong(self, tx: Tx, intent: Intent, write: Write) -> str:
-        target = ledger.find(tx, intent.connection, intent.kind, write.ref or "")
-        other = journal.last_writer(tx, target.id) if target else None
-        who = f"route {other!r}" if other else f"somebody at {intent.connection}"
-        story = f"route {intent.route!r} and {who} undo each other's {', '.join(write.fields)}"
-        if other == intent.route:
-            story = f"the source of route {other!r} changes {', '.join(write.fields)} back and forth"
-        paired = self.app.world.back(self.app.world.routes[intent.route]) is not None
-        remedy = "name an owner with `owns` in the YAML" if paired else "end that there"
-        return (
-            f"{story}: {_PING_PONG} times the same within a day. It is not written again until you decide: {remedy}, then"
-            f" `bookferry retry {intent.id}`; `bookferry dismiss {intent.id}` leaves it as it is"
-        )
 
     def _wait(self, tx: Tx, want: Want, step: Waits) -> _Look | _Send | None:
         outbox.wait(tx, self.intent, problem=step.why)
@@ -370,7 +347,7 @@ class Carrier:
                 outbox.later(tx, self.intent, due_at=now, problem=error.sentence)
                 self.conflicts += 1
             elif isinstance(error, Refused):
-                outbox.park(tx, self.intent, problem=_complaint(error))
+                outbox.park(tx, self.intent, problem=questions.refused(error))
                 self._end("parked")
             elif isinstance(error, OutcomeUnknown):
                 outbox.later(tx, self.intent, due_at=now, problem=error.sentence, doubt_since=now)
@@ -392,9 +369,10 @@ class Carrier:
         self._end("later")
 
     async def _settle(self, fn: Callable[[Tx], object], label: str) -> None:
-        await self.unit.commit(fn, label)
+        """Commit what a call has shown, under the entity that its source stands for by now."""
 
+        def on_its_entity(tx: Tx) -> None:
+            self.intent = replace(self.intent, entity=ledger.entity(tx, self.intent.source))
+            fn(tx)
 
-def _complaint(error: Refused) -> str:
-    fields = "; ".join(f"{name}: {said}" for name, said in error.fields.items())
-    return f"{error.sentence} ({fields})" if fields else error.sentence
+        await self.unit.commit(on_its_entity, label)

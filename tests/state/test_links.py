@@ -2,9 +2,10 @@ from dataclasses import replace
 
 from seen import held, put
 
+from mapping.capability import Act
 from mapping.model import Kind
-from mapping.wish import Wish
-from state import ledger, links, outbox
+from mapping.wish import Wish, Write
+from state import attempts, ledger, links, outbox
 
 P = Kind.PEOPLE
 
@@ -34,6 +35,10 @@ def want(tx, entity: int, route: str = "r") -> int:
     )
     assert made is not None
     return made
+
+
+def sent(tx, intent: int) -> int:
+    return outbox.begin(tx, outbox.get(tx, intent), Write(P, Act.CREATE, None, {}, "m", held={}), now=2)
 
 
 class TestJoin:
@@ -126,3 +131,67 @@ class TestCandidates:
         source, target = pair(tx)
         links.join(tx, replace(source, fields={}), target, "match", now=1)
         assert entities(tx, target) == [source.id]
+
+
+class TestWantedForBoth:
+    """What a route still wants for two entities that turn out to be one."""
+
+    def test_one_is_left(self, tx):
+        source, target = pair(tx)
+        first, second = want(tx, source.id), want(tx, target.id)
+        links.join(tx, source, target, "match", now=5)
+        kept, left = outbox.get(tx, first), outbox.get(tx, second)
+        assert (kept.state, kept.entity) == ("open", source.id)
+        assert (left.state, left.problem, left.ended_at) == ("done", f"write {first} is for the same one", 5)
+
+    def test_the_one_that_may_have_been_sent_with_the_attempts_of_both(self, tx):
+        source, target = pair(tx)
+        first, second = want(tx, source.id), want(tx, target.id)
+        outbox.end_attempt(tx, sent(tx, first), outcome="later", now=3)
+        outbox.later(tx, outbox.get(tx, first), due_at=3, problem="")
+        outbox.end_attempt(tx, sent(tx, second), outcome="unknown", now=4)
+        outbox.later(tx, outbox.get(tx, second), due_at=4, problem="", doubt_since=4)
+        links.join(tx, source, target, "match", now=5)
+        kept = outbox.unfinished(tx, "r", P, source.id)
+        assert (kept.id, kept.doubt_since, kept.attempts) == (second, 4, 2)
+        assert [row["outcome"] for row in attempts.of_intent(tx, second)] == ["later", "unknown"]
+
+    def test_a_doubt_goes_over_to_the_one_that_is_being_sent(self, tx):
+        source, target = pair(tx)
+        first, second = want(tx, source.id), want(tx, target.id)
+        outbox.later(tx, outbox.get(tx, second), due_at=4, problem="", doubt_since=4, missed_at=4)
+        sent(tx, first)
+        links.join(tx, source, target, "match", now=5)
+        kept = outbox.unfinished(tx, "r", P, source.id)
+        assert (kept.id, kept.doubt_since, kept.missed_at) == (first, 4, None)
+
+    def test_two_calls_under_way_both_get_their_answer(self, tx):
+        source, target = pair(tx)
+        first, second = want(tx, source.id), want(tx, target.id)
+        sent(tx, first), sent(tx, second)
+        links.join(tx, source, target, "match", now=5)
+        outbox.later(tx, outbox.get(tx, second), due_at=6, problem="")
+        assert links.follow(tx, second, now=7).state == "done"
+        assert links.follow(tx, first, now=7).state == "sending"
+
+    def test_what_comes_late_for_the_other_one_opens_nothing(self, tx):
+        source, target = pair(tx)
+        want(tx, source.id)
+        late = outbox.get(tx, want(tx, target.id))
+        links.join(tx, source, target, "match", now=5)
+        outbox.later(tx, late, due_at=6, problem="")
+        outbox.park(tx, late, problem="")
+        outbox.wait(tx, late, problem="")
+        assert outbox.get(tx, late.id).state == "done"
+
+    def test_one_whose_source_was_parted_goes_with_it(self, tx):
+        source, target = pair(tx)
+        links.join(tx, source, target, "match", now=5)
+        mine = want(tx, source.id)
+        outbox.done(tx, outbox.get(tx, mine), now=6)
+        theirs = outbox.put(
+            tx, route="r", connection="reviews", kind=P, entity=source.id, source=target.id, wish=Wish({}, "m", ""), now=6
+        )  # fmt: skip
+        links.undo(tx, ledger.get(tx, target.id), now=7)
+        assert links.follow(tx, theirs, now=8).entity == target.id
+        assert outbox.get(tx, mine).entity == source.id

@@ -338,3 +338,22 @@ async def test_two_records_that_differ_when_they_are_linked_are_a_question(tmp_p
         await port.cycle()
         assert await port.parked() == []
         await port.settled()
+
+
+async def test_a_guest_of_three_stays_is_made_once_though_the_answer_is_lost(tmp_path):
+    """Nowistay tells the guest anew with every stay: three people there are one in NiceJob."""
+    routes = "  - {name: stays, from: nowistay.bookings, to: nicejob.bookings, notify: never}\n"
+    async with fleet(tmp_path, routes, "nowistay", "nicejob") as port:
+        people = port["nicejob"].box
+        people.fault("lost_answer", method="POST", path="/v2/people")
+        people.fault("error", method="GET", path="/v2/people", status=503, times=None, after=1)
+        stays = [port["nowistay"].book(days, ANN) for days in (5, 9, 14)]
+        await port.calm()
+        people.clear_faults()
+        port["nowistay"].box.advance(600)
+        port.app.engine.kick("push:nicejob")
+        await port.calm()
+        assert await port.parked() == []
+        assert len(port["nicejob"].table("people")) == 1
+        assert len(port["nicejob"].live()) == len(stays)
+        await port.settled(CYCLES)
