@@ -11,6 +11,7 @@ from mapping.expr import ExpressionError, record_scope
 from mapping.identity import Match, Suggestion, is_genuine, keys_of, marks_in, match, origin_mark
 from mapping.model import Kind, Status
 from mapping.normal import same
+from mapping.pairs import newer
 from mapping.record import Account, Record, begins_at, moment
 from mapping.wish import Pair, Skip, Step, Stuck, Wish
 from state import accounts, attempts, cursors, deliveries, journal, ledger, links, outbox, tokens
@@ -307,10 +308,8 @@ class World:
 
     def _newer(self, tx: Tx, name: str, one: Record, other: Record, ours: tuple[str, str]) -> bool:
         """Whether somebody changed a field of one record later than of the other. A tie ends the same for both sides."""
-        times = [
-            (journal.field_changed_at(tx, record, name, ours), record.connection) for record in (one, other)
-        ]
-        return times[0] > times[1]
+        changes = [journal.last_changed(tx, record, name, ours) for record in (one, other)]
+        return newer(changes[0], changes[1], (one.connection, other.connection))
 
     def people_there(self, tx: Tx, want: Want) -> tuple[str, ...] | None:
         """The target's ids of the people a booking is for; None while not all of them exist there."""
@@ -348,9 +347,9 @@ def _agreed(
     Two records that were linked, and of which neither was written yet, agree in what was the same then, or when both
     were first seen.
     """
-    times = [each.at for each in delivered if each is not None]
-    if times:
-        return journal.as_of(tx, held, max(times))
+    positions = [each.position for each in delivered if each is not None]
+    if positions:
+        return journal.as_of(tx, held, max(positions))
     linked = links.joined_at(tx, held.entity)
     if linked is None:
         return None

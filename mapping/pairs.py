@@ -1,6 +1,7 @@
 """Two routes that keep two sides in step, each in its direction: who may write which field, and when a human decides."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mapping.money import NO_CURRENCY, to_major
@@ -13,6 +14,36 @@ _SHOWN = {"starts", "ends", "arrival", "departure", "amount", "adults", "childre
 
 _NEVER_A_QUESTION = {"tags", "status"}
 """Tags are only added, and a status leads one way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A change of a field."""
+
+    seq: int
+    """The how manieth it was that we learned of."""
+    at: int
+    """When that was by our clock, in epoch milliseconds."""
+    stamped: int | None
+    """When it was made, by the platform's clock."""
+
+
+def newer(one: Changed | None, other: Changed | None, names: tuple[str, str]) -> bool:
+    """Whether one side's change was made after the other's. ``names``: which side has its way where neither ever changed.
+
+    Our clock may have been set back between the two: then the earlier of them seems to be the later one, and only the
+    platforms' own clocks tell, or else in which order we learned of them.
+    """
+    if one is None or other is None:
+        return names[0] > names[1] if one is other else one is not None
+    set_back = (one.at - other.at) * (one.seq - other.seq) < 0
+    if set_back and one.stamped is not None and other.stamped is not None:
+        return (one.stamped, one.seq) > (other.stamped, other.seq)
+    return one.seq > other.seq if set_back else (_made(one), one.seq) > (_made(other), other.seq)
+
+
+def _made(change: Changed) -> int:
+    return change.at if change.stamped is None else min(change.at, change.stamped)
 
 
 def settle(changes: dict[str, Any], pair: Pair, target: Record, region: str | None) -> str | None:

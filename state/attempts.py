@@ -29,12 +29,12 @@ def repeats(tx: Tx, intent: Intent, fields: Mapping[str, Any], since: int) -> in
 
 
 def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
-    """Whether a create of a route, sent by that moment, is still without an answer."""
+    """Whether a create of a route, sent before that position of the journal, is still without an answer."""
     return bool(
         tx.value(
             "SELECT 1 FROM intent i JOIN attempt a ON a.intent = i.id WHERE i.route = :r AND i.kind = :k"
             " AND (i.state = 'sending' OR (i.state IN ('open', 'held') AND i.doubt_since IS NOT NULL))"
-            " AND a.target IS NULL AND a.started_at <= :until LIMIT 1",
+            " AND a.target IS NULL AND a.position < :until LIMIT 1",
             r=route,
             k=kind.value,
             until=until,
@@ -61,17 +61,17 @@ def of_intent(tx: Tx, intent: int) -> list[Row]:
 def begin(tx: Tx, intent: Intent, write: Write, *, now: int) -> int:
     """Mark an intent as being sent, before the call. Gives the number of the attempt."""
     if write.then_create:
-        _make_room(tx, intent, write, now=now)
+        _make_room(tx, intent, write)
     return outbox.begin(tx, intent, write, now=now)
 
 
-def _make_room(tx: Tx, intent: Intent, write: Write, *, now: int) -> None:
+def _make_room(tx: Tx, intent: Intent, write: Write) -> None:
     """Remember from when a record is moved, whoever made it: only so is it known afterwards that we made room."""
     made = deliveries.last(tx, intent.route, intent.kind, intent.entity)
     sent = made.sent if made else {}
     if sent.get("starts") is None and write.held.get("starts"):
         sent = {**sent, "starts": write.held["starts"]}
-        deliveries.remember(tx, intent.route, intent.kind, intent.entity, sent, now=now)
+        deliveries.remember(tx, intent.route, intent.kind, intent.entity, sent)
 
 
 def total(tx: Tx, *, loud: bool = False) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mapping.model import Kind
 from mapping.wish import MOVING, Wish
+from state import journal
 from state.database import Tx
 
 
@@ -19,14 +20,14 @@ class Delivery:
     """The target's id of the record, where it stands for no entity of its own."""
     shown: dict[str, Any] | None
     """What the target showed of the fields that we wrote, right after we did."""
-    at: int
-    """When that was, in epoch milliseconds."""
+    position: int
+    """The end of the journal then."""
 
 
 def last(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
     """What a route last delivered for an entity."""
     row = tx.row(
-        "SELECT sent, target, shown, at FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
+        "SELECT sent, target, shown, position FROM delivery WHERE route = :r AND kind = :k AND entity = :e",
         r=route,
         k=kind.value,
         e=entity,
@@ -37,7 +38,7 @@ def last(tx: Tx, route: str, kind: Kind, entity: int) -> Delivery | None:
         json.loads(row["sent"]),
         row["target"],
         json.loads(row["shown"]) if row["shown"] else None,
-        row["at"],
+        row["position"],
     )
 
 
@@ -57,7 +58,6 @@ def remember(
     entity: int,
     sent: Mapping[str, Any],
     *,
-    now: int,
     target: str | None = None,
     shown: Mapping[str, Any] | None = None,
 ) -> None:
@@ -66,8 +66,8 @@ def remember(
     ``shown``: what the target shows right after a write of ours of the fields that it wrote.
     """
     tx.run(
-        "INSERT INTO delivery (route, kind, entity, sent, target, shown, at) VALUES (:r, :k, :e, :s, :t, :shown, :now)"
-        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, at = excluded.at,"
+        "INSERT INTO delivery (route, kind, entity, sent, target, shown, position) VALUES (:r, :k, :e, :s, :t, :shown, :p)"
+        " ON CONFLICT (route, kind, entity) DO UPDATE SET sent = excluded.sent, position = excluded.position,"
         " target = coalesce(excluded.target, delivery.target), shown = coalesce(excluded.shown, delivery.shown)"
         " WHERE delivery.sent <> excluded.sent OR excluded.target IS NOT NULL OR excluded.shown IS NOT NULL",
         r=route,
@@ -76,5 +76,5 @@ def remember(
         s=json.dumps(sent),
         t=target,
         shown=None if shown is None else json.dumps(shown),
-        now=now,
+        p=journal.end(tx),
     )

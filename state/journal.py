@@ -1,10 +1,15 @@
-"""The journal: what altered each record, when, and by what."""
+"""The journal: what altered each record, when, and by what.
+
+Whether one thing was before another is told by positions of the journal and never by times: a machine's clock may be set
+back.
+"""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from mapping.model import Kind
+from mapping.pairs import Changed
 from mapping.record import Record, moment
 from state.database import Row, Tx
 from state.ledger import get
@@ -73,15 +78,15 @@ def status_known_at(tx: Tx, record: int, position: int) -> bool:
     )
 
 
-def field_changed_at(tx: Tx, record: Record, name: str, but: Sequence[str] = ()) -> int:
-    """When a field was last changed (epoch milliseconds) by anybody but these routes; 0 where it never was.
+def last_changed(tx: Tx, record: Record, name: str, but: Sequence[str] = ()) -> Changed | None:
+    """The last change of a field by anybody but these routes; None where there was none.
 
     We may learn of a change long after it was made. Where it is the record's last one, the platform's own time of the
     last change is nearer to the truth. What a record of ours shows for the first time is what we made it with: the answer
     to a create does not always tell.
     """
     row = tx.row(
-        "SELECT j.at, j.seq = (SELECT max(seq) FROM journal WHERE record = :r) AS last FROM journal j"
+        "SELECT j.seq, j.at, j.seq = (SELECT max(seq) FROM journal WHERE record = :r) AS last FROM journal j"
         " WHERE j.record = :r AND (json_type(j.before, '$.' || :n) IS NOT NULL"
         " OR (NOT :ours AND EXISTS (SELECT 1 FROM json_each(j.added) a WHERE a.value = :n)))"
         " AND (j.route IS NULL OR j.route NOT IN (SELECT value FROM json_each(:but))) ORDER BY j.seq DESC LIMIT 1",
@@ -91,9 +96,8 @@ def field_changed_at(tx: Tx, record: Record, name: str, but: Sequence[str] = ())
         but=json.dumps(list(but)),
     )
     if row is None:
-        return 0
-    stamped = moment(record.fields.get("updated_at")) if row["last"] else None
-    return int(row["at"] if stamped is None else min(row["at"], stamped))
+        return None
+    return Changed(row["seq"], row["at"], moment(record.fields.get("updated_at")) if row["last"] else None)
 
 
 def made_by_us(tx: Tx, record: int) -> bool:
@@ -104,17 +108,19 @@ def made_by_us(tx: Tx, record: int) -> bool:
 
 
 def first_seen(tx: Tx, record: int) -> int:
-    """When a record was first seen, in epoch milliseconds."""
-    return int(tx.value("SELECT coalesce(min(at), 0) FROM journal WHERE record = :r", r=record))
+    """The journal's position at which a record was first seen."""
+    return int(tx.value("SELECT coalesce(min(seq), 0) FROM journal WHERE record = :r", r=record))
 
 
-def as_of(tx: Tx, record: Record, at: int) -> dict[str, Any]:
-    """The fields of a record as they stood at a moment; one that nobody had seen by then, as it was first seen."""
+def as_of(tx: Tx, record: Record, position: int) -> dict[str, Any]:
+    """The fields of a record as they stood at a position of the journal; one that nobody had seen by then, as it was first
+    seen.
+    """
     fields = dict(record.fields)
     for row in tx.rows(
-        "SELECT before FROM journal WHERE record = :r AND at > :at AND before IS NOT NULL ORDER BY seq DESC",
+        "SELECT before FROM journal WHERE record = :r AND seq > :p AND before IS NOT NULL ORDER BY seq DESC",
         r=record.id,
-        at=at,
+        p=position,
     ):
         fields |= json.loads(row["before"])
     return fields

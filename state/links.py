@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from mapping.model import Kind
 from mapping.record import Record
-from state import ledger, outbox
+from state import journal, ledger, outbox
 from state.database import Row, Tx
 from state.outbox import Intent
 
@@ -48,11 +48,12 @@ def join(tx: Tx, source: Record, target: Record, how: str, *, now: int) -> None:
     for row in moved:
         tx.run("UPDATE record SET joined = :e WHERE id = :r", e=source.entity, r=row["id"])
     tx.run(
-        "INSERT INTO link (record, entity, how, at) VALUES (:r, :e, :how, :now)",
+        "INSERT INTO link (record, entity, how, at, position) VALUES (:r, :e, :how, :now, :p)",
         r=target.id,
         e=source.entity,
         how=how,
         now=now,
+        p=journal.end(tx),
     )
     tx.run(
         "UPDATE OR IGNORE delivery SET entity = :new WHERE entity = :old",
@@ -64,8 +65,8 @@ def join(tx: Tx, source: Record, target: Record, how: str, *, now: int) -> None:
 
 
 def joined_at(tx: Tx, entity: int) -> int | None:
-    """When records were last linked to stand for this entity (epoch milliseconds)."""
-    return tx.value("SELECT max(at) FROM link WHERE entity = :e AND undone_at IS NULL", e=entity)  # type: ignore[no-any-return]
+    """The journal's position at which records were last linked to stand for this entity."""
+    return tx.value("SELECT max(position) FROM link WHERE entity = :e AND undone_at IS NULL", e=entity)  # type: ignore[no-any-return]
 
 
 def undo(tx: Tx, record: Record, *, now: int) -> bool:

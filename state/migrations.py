@@ -120,6 +120,7 @@ CREATE TABLE link (
     entity INTEGER NOT NULL REFERENCES record(id),
     how TEXT NOT NULL,              -- written, mark, match, explicit
     at INTEGER NOT NULL,
+    position INTEGER NOT NULL,      -- the end of the journal then
     undone_at INTEGER
 ) STRICT;
 CREATE INDEX link_record ON link (record);
@@ -185,6 +186,7 @@ CREATE TABLE attempt (
     id INTEGER PRIMARY KEY,
     intent INTEGER NOT NULL REFERENCES intent(id),
     started_at INTEGER NOT NULL,
+    position INTEGER NOT NULL,      -- the end of the journal then
     ended_at INTEGER,
     act TEXT NOT NULL,
     loud INTEGER NOT NULL,
@@ -203,7 +205,7 @@ CREATE TABLE delivery (
     sent TEXT NOT NULL,             -- JSON
     target TEXT,                    -- the target's id of the record, where it stands for no entity of its own
     shown TEXT,                     -- JSON: what the target showed right after the write
-    at INTEGER NOT NULL,
+    position INTEGER NOT NULL,      -- the end of the journal then
     PRIMARY KEY (route, kind, entity)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX delivery_entity ON delivery (entity);

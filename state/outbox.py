@@ -12,7 +12,7 @@ from typing import Any
 
 from mapping.model import Kind
 from mapping.wish import Wish, Write
-from state import deliveries
+from state import deliveries, journal
 from state.database import Row, Tx
 
 UNFINISHED = ("open", "held", "waiting", "sending", "parked")
@@ -185,10 +185,11 @@ def begin(tx: Tx, intent: Intent, write: Write, *, now: int) -> int:
     tx.run("UPDATE intent SET state = 'sending', attempts = attempts + 1 WHERE id = :id", id=intent.id)
     return int(
         tx.value(
-            "INSERT INTO attempt (intent, started_at, act, loud, fields, target)"
-            " VALUES (:i, :now, :act, :loud, :f, :t) RETURNING id",
+            "INSERT INTO attempt (intent, started_at, position, act, loud, fields, target)"
+            " VALUES (:i, :now, :p, :act, :loud, :f, :t) RETURNING id",
             i=intent.id,
             now=now,
+            p=journal.end(tx),
             act=write.act.value,
             loud=int(write.loud),
             f=json.dumps(write.fields),
@@ -231,9 +232,7 @@ def done(
         id=intent.id,
     )
     told = deliveries.sent_with(tx, intent.route, intent.kind, intent.entity, intent.wish)
-    deliveries.remember(
-        tx, intent.route, intent.kind, intent.entity, told, now=now, target=target, shown=shown
-    )
+    deliveries.remember(tx, intent.route, intent.kind, intent.entity, told, target=target, shown=shown)
 
 
 def reopen(tx: Tx, intent: Intent, *, now: int) -> None:

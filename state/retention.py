@@ -120,7 +120,7 @@ def fold(history: Sequence[Change], moments: Sequence[int], since: int) -> None:
             later = next((other for other in history[number + 1 :] if name in other.names()), None)
             if later is None or later.route not in {None, change.route}:
                 continue
-            if not any(change.at <= moment < later.at for moment in moments):
+            if not any(change.seq <= moment < later.seq for moment in moments):
                 later.take(change, name)
 
 
@@ -156,8 +156,8 @@ def _fold(tx: Tx, record: int, since: int) -> None:
 def _moments(tx: Tx, record: int) -> list[int]:
     """When something was agreed on that a decision may go back to: writes and links of the record's entity."""
     rows = tx.rows(
-        "SELECT d.at FROM record r JOIN delivery d ON d.entity IN (r.id, r.joined) WHERE r.id = :r"
-        " UNION SELECT l.at FROM record r JOIN link l ON l.entity IN (r.id, r.joined) OR l.record = r.id WHERE r.id = :r",
+        "SELECT d.position FROM record r JOIN delivery d ON d.entity IN (r.id, r.joined) WHERE r.id = :r"
+        " UNION SELECT l.position FROM record r JOIN link l ON l.entity IN (r.id, r.joined) OR l.record = r.id WHERE r.id = :r",
         r=record,
     )
-    return [row["at"] for row in rows]
+    return [row["position"] for row in rows]

@@ -223,7 +223,7 @@ class Carrier:
         return True
 
     def _saw(self, tx: Tx, found: list[Observation]) -> None:
-        intent, now = self.intent, self.app.ms()
+        intent = self.intent
         self._observe(tx, found)
         if found and not self._shares_entity(intent):
             # It is ours: nothing else tells whose a record is that stands for no entity of its own.
@@ -234,7 +234,6 @@ class Carrier:
                 intent.kind,
                 intent.entity,
                 made.sent if made else {},
-                now=now,
                 target=found[0].ref,
             )
         if intent.doubt_since is not None and self._arrived(tx, [seen.ref for seen in found]):
@@ -257,7 +256,7 @@ class Carrier:
         there = [each for ref in refs if (each := ledger.find(tx, intent.connection, intent.kind, ref))]
         if last is None or last["target"] is not None:
             return bool(there)
-        made = [each for each in there if journal.first_seen(tx, each.id) >= last["started_at"]]
+        made = [each for each in there if journal.first_seen(tx, each.id) > last["position"]]
         if not made:
             return False
         if intent.wish.mark in marks_in(made[0].fields) and self._shares_entity(intent):
@@ -269,7 +268,6 @@ class Carrier:
             intent.kind,
             intent.entity,
             json.loads(last["fields"]),
-            now=self.app.ms(),
             shown=made[0].fields,
         )
         return True

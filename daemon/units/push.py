@@ -178,7 +178,7 @@ def decide_record(tx: Tx, now: int, world: World, route: Route, record: Record) 
             made = deliveries.last(tx, route.name, want.kind, want.entity)
             if made is not None and not want.wish.only_create:
                 told = deliveries.sent_with(tx, route.name, want.kind, want.entity, want.wish)
-                deliveries.remember(tx, route.name, want.kind, want.entity, told, now=now)
+                deliveries.remember(tx, route.name, want.kind, want.entity, told)
             continue
         step, _, _ = matched(world, tx, want, set(), step, held)
         put(tx, now, want, sort_of(want.wish, step, world.spec(want.route.target.connection, want.kind)))

@@ -340,7 +340,7 @@ class Ferry:
     def _excused(self, source, ref, target, other, name):
         """Somebody changed the field at the target, and the source did not change it since."""
         there, here = target.by_hand.get((other, name)), source.by_hand.get((ref, name), 0)
-        if self.pair and here and here <= journal.first_seen(self.tx, self.record(source.name, ref).id):
+        if self.pair and here and here <= journal.story(self.tx, self.record(source.name, ref).id)[0]["at"]:
             return True  # a record of ours that somebody changed before we ever saw it: it shows what we made of it
         if name == "status" or self.pair:
             return there is not None

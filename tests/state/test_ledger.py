@@ -178,9 +178,9 @@ class TestJournal:
     def test_what_a_record_of_ours_shows_for_the_first_time_was_changed_by_nobody(self, tx):
         observe(tx, booking("b1", 1, via=Via.WRITE, status="confirmed"), intent=7, now=10)
         observe(tx, booking("b1", 2, title="Gel"), now=20)
-        assert journal.field_changed_at(tx, held(tx, "b1"), "title") == 0
+        assert journal.last_changed(tx, held(tx, "b1"), "title") is None
         observe(tx, booking("b1", 3, title="Shellac"), now=30)
-        assert journal.field_changed_at(tx, held(tx, "b1"), "title") == 30
+        assert journal.last_changed(tx, held(tx, "b1"), "title").at == 30
 
     def test_changes_are_read_in_order_each_record_once(self, tx):
         observe(tx, booking("b1", 1), booking("b2", 1))

@@ -83,8 +83,8 @@ class TestWrites:
 
     def send(self, tx, intent, at, outcome):
         made = tx.value(
-            "INSERT INTO attempt (intent, started_at, ended_at, act, loud, fields, outcome)"
-            " VALUES (:i, :at, :at, 'create', 0, '{}', :o) RETURNING id",
+            "INSERT INTO attempt (intent, started_at, position, ended_at, act, loud, fields, outcome)"
+            " VALUES (:i, :at, 0, :at, 'create', 0, '{}', :o) RETURNING id",
             i=intent.id,
             at=at,
             o=outcome,
@@ -139,7 +139,7 @@ def answers(tx, record, moments, end):
         "last": (journal.last_change(tx, record), journal.last_writer(tx, record)),
         "as_of": [journal.as_of(tx, held, at) for at in (0, *moments, end)],
         "changed": [
-            journal.field_changed_at(tx, held, name, but)
+            journal.last_changed(tx, held, name, but)
             for name in FIELDS
             for but in ((), ("there",), ("there", "back"))
         ],
@@ -185,10 +185,10 @@ def test_a_folded_history_gives_every_answer_that_it_gave_before(changes, moment
         )
     for moment in moments:
         tx.run(
-            "INSERT INTO delivery (route, kind, entity, sent, at) VALUES (:n, 'bookings', :r, '{}', :at)",
+            "INSERT INTO delivery (route, kind, entity, sent, position) VALUES (:n, 'bookings', :r, '{}', :p)",
             n=f"r{moment}-{tx.value('SELECT count(*) FROM delivery')}",
             r=record,
-            at=moment,
+            p=moment,
         )
     before = answers(tx, record, moments, 20)
     count = journal.story(tx, record)
@@ -219,4 +219,4 @@ def test_a_record_is_what_it_was(tx):
     all_of(retention.histories, tx, since=1000)
     assert len(journal.story(tx, held.id)) == 2
     assert journal.as_of(tx, held, 0)["notes"] == "1"
-    assert (journal.first_seen(tx, held.id), journal.field_changed_at(tx, held, "notes")) == (1, 199)
+    assert (journal.first_seen(tx, held.id), journal.last_changed(tx, held, "notes").at) == (1, 199)

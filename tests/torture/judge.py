@@ -20,6 +20,8 @@ def line(world: Any, method: str, event: dict[str, Any]) -> None:
     text = json.dumps(event, default=str, sort_keys=True)
     told = {key: value for key, value in event.items() if key != "where"}
     world.tell("log", f"{method} {json.dumps(told, default=str, sort_keys=True)}")
+    if event.get("event") == "pushed":
+        world.net.pushed.add(event["target"])
     if event.get("event") == "bug" or method in {"error", "critical", "exception"}:
         world.violate(f"bug: the log says {text}")
     for secret in secrets(world):

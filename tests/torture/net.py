@@ -127,7 +127,18 @@ class Net:
         """Platforms one of whose lists was stale: what it shows goes back by itself."""
         self.taken: list[tuple[str, bytes, dict[str, str]]] = []
         """Every webhook that the door has acknowledged."""
+        self.pushed: set[str] = set()
+        """The ids that the program has logged as what it wrote."""
         self.troubles: list[tuple[float, str, dict[str, Any], random.Random]] = []
+
+    def heard_of(self, platform: str, ref: str) -> bool:
+        """Whether anything has told the program of a record: an answer to its write, a list, a webhook."""
+        told = (json.loads(body)["data"] for name, body, _ in self.taken if name == platform)
+        return (
+            ref in self.pushed
+            or (platform, ref) in self.listed
+            or any(data.get("id") == ref for data in told)
+        )
 
     def travel(self) -> float:
         return self.world.chance.uniform(0.002, 0.08)

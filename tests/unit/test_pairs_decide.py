@@ -1,6 +1,7 @@
 """Endings, moves, moments and routes in opposite directions, as the decision core sees them."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from test_decide import ALLOW, AT, BOOKING, JOBS, MARK, SLOTS, a_case, a_route, record, skipped, step, wanted
@@ -13,7 +14,7 @@ from mapping.expr import ExpressionError
 from mapping.identity import marks_in
 from mapping.model import Kind, Status
 from mapping.normal import unmarked
-from mapping.pairs import settle
+from mapping.pairs import Changed, newer, settle
 from mapping.wish import Pair, Settled, Stuck, Waits, Wish, Write
 
 STAYS, MISSIONS = NOWISTAY.kinds[Kind.BOOKINGS], NOWISTAY.kinds[Kind.MISSIONS]
@@ -216,3 +217,40 @@ class TestPairs:
         )
         assert isinstance(asked, Stuck)
         assert "Cut here, Other there" in asked.why
+
+
+NAMES = ("nicejob", "nearby")
+H = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        pytest.param(Changed(1, 10, None), Changed(2, 20, None), False, id="learned of earlier"),
+        pytest.param(Changed(1, 10, None), Changed(2, 10, None), False, id="in the same millisecond"),
+        pytest.param(Changed(1, 10, None), Changed(2, 20, 5), True, id="learned of late and stamped before"),
+        pytest.param(Changed(1, 10, 9), Changed(2, 20, 25), False, id="a platform whose clock is ahead"),
+        pytest.param(
+            Changed(1, 10 * H, 10 * H - 5), Changed(2, 9 * H + 9, 10 * H + 9), False, id="clock set back"
+        ),
+        pytest.param(
+            Changed(1, 10 * H, 9 * H), Changed(2, 9 * H + 9, 8 * H), True, id="set back, learned of late"
+        ),
+        pytest.param(
+            Changed(1, 10 * H, None), Changed(2, 9 * H + 9, 10 * H + 9), False, id="and one not stamped"
+        ),
+        pytest.param(Changed(1, 10, None), None, True, id="only one was ever changed"),
+        pytest.param(None, None, True, id="neither was: one side has its way"),
+    ],
+)
+def test_who_changed_it_last(one, other, expected):
+    assert newer(one, other, NAMES) is expected
+    assert newer(other, one, NAMES[::-1]) is not expected
+
+
+def test_exactly_one_of_two_sides_is_the_newer_one():
+    times = (1, 2, 3)
+    for seqs in ((1, 2), (2, 1)):
+        for a, b, s, t in product(times, times, (None, *times), (None, *times)):
+            one, other = Changed(seqs[0], a, s), Changed(seqs[1], b, t)
+            assert newer(one, other, NAMES) is not newer(other, one, NAMES[::-1])
