@@ -111,10 +111,13 @@ def give_up(tx: Tx, ids: Iterable[int], *, why: str, now: int) -> None:
 
 
 def drop_route(tx: Tx, route: str, *, why: str, now: int) -> None:
-    """A route wants nothing any more. What it sent with an unknown outcome stays until it was looked up."""
+    """A route wants nothing any more. What it sent with an unknown outcome stays until it was looked up, and what it may have
+    cancelled to make it anew at another time until that is done.
+    """
     tx.run(
         "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE route = :r"
-        " AND state IN ('open', 'held', 'waiting', 'parked') AND doubt_since IS NULL",
+        " AND state IN ('open', 'held', 'waiting', 'parked') AND doubt_since IS NULL"
+        " AND NOT (attempts AND json_extract(wish, '$.moves'))",
         why=why,
         now=now,
         r=route,

@@ -108,7 +108,8 @@ class Carrier:
         armed = cursors.route(tx, route.name).armed
         if (isinstance(step, Settled) or not armed) and self._unsettled(tx):
             return self._end("later")  # it may arrive after all, and then it has to be ended there too
-        return self._move(tx, want, step) if armed else self._disarmed(tx)
+        made_room = isinstance(step, Write) and step.ref is None and held is not None
+        return self._move(tx, want, step) if armed or made_room else self._disarmed(tx)
 
     def _move(self, tx: Tx, want: Want, step: Step) -> _Look | _Send | None:
         if isinstance(step, Settled):
@@ -150,7 +151,7 @@ class Carrier:
         return self._end("later") if self._unsettled(tx) else self._begin(tx, self.intent, write)
 
     def _disarmed(self, tx: Tx) -> _Look | _Send | None:
-        """Nothing more is written for it."""
+        """Nothing more is written for it: a booking that was cancelled to be made anew is not left like that before."""
         intent, why = self.intent, "the route was disarmed"
         outbox.settle_doubt(tx, intent)
         outbox.drop(

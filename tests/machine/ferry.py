@@ -169,17 +169,20 @@ class Ferry:
         assert {row["connection"] for row in sending} <= self.unsettled, sending
 
     def _attempts(self):
-        """Loud only where the route allows it; nothing of a route that is not armed; nothing of its baseline."""
+        """Loud only where the route allows it; nothing of a route that is not armed, unless a move is
+        in the middle; nothing of its baseline.
+        """
         rows = self.tx.rows(
-            "SELECT a.id, a.loud, i.route, i.source, i.kind,"
-            " (SELECT min(id) FROM attempt WHERE intent = i.id) AS first FROM attempt a JOIN intent i ON i.id = a.intent"
+            "SELECT a.id, a.loud, i.route, i.source, i.kind, (SELECT min(id) FROM attempt WHERE intent = i.id) AS first,"
+            " a.act = 'create' AND EXISTS (SELECT 1 FROM attempt WHERE intent = i.id AND act = 'cancel' AND id < a.id) AS anew"
+            " FROM attempt a JOIN intent i ON i.id = a.intent"
             " WHERE a.id > :after ORDER BY a.id",
             after=self.judged,
         )
         for row in rows:
             route, state = self.app.world.routes[row["route"]], cursors.route(self.tx, row["route"])
             assert not row["loud"] or route.notify == "allow", row
-            assert state.armed, row
+            assert state.armed or row["anew"], row
             own = row["kind"] == route.target.kind.value
             # What was sent in doubt before, a human may have tried again after the route was armed anew.
             again = row["first"] < row["id"]

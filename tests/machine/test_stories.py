@@ -118,6 +118,33 @@ def test_a_moved_booking_whose_second_create_is_in_doubt_is_not_taken_for_the_ca
     assert ended(here) == ["cancelled", "confirmed"]
 
 
+@pytest.mark.parametrize("fates", [["done", "unsent"], ["done", "lost"], ["applied"], ["late"]])
+def test_a_move_is_finished_though_its_route_is_disarmed_in_the_middle(ferry, fates):
+    here = ferry("loud")
+    ref = book(here)
+    carried(here)
+    edit(here, ref, starts=days_from_start(5))
+    carried(here, writes=fates, looks=["fails"])
+    here.disarm("there")
+    here.clock.on(60)
+    here.run("push:desk")
+    here.clock.on(60)
+    assert ended(here) == ["cancelled", "confirmed"]
+
+
+@pytest.mark.parametrize("fate", ["unsent", "lost"])
+def test_a_move_that_has_not_begun_is_given_up_with_its_route(ferry, fate):
+    here = ferry("loud")
+    ref = book(here)
+    carried(here)
+    edit(here, ref, starts=days_from_start(5))
+    carried(here, writes=[fate], looks=["fails"])
+    here.disarm("there")
+    here.clock.on(60)
+    assert ended(here) == ["confirmed"]
+    assert outbox.in_state(here.tx, "open") == []
+
+
 @pytest.mark.parametrize("fate", ["applied", "late", "lost"])
 def test_what_was_cancelled_while_its_create_was_in_doubt_is_cancelled_there_too(ferry, fate):
     here = ferry("quiet")
