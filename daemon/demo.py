@@ -201,7 +201,7 @@ async def _imported(on: Stage, app: App) -> None:
     for plan in plans:
         for line in (*plan["why"], f"likely cause: {plan['cause'][0]}", f"bookferry approve {plan['plan']}"):
             say(textwrap.fill(line, 94, initial_indent="      | ", subsequent_indent="      |   "))
-        await app.db.transaction(partial(guard.approve, plan=plan["plan"]), "demo.approve")
+        await app.db.transaction(partial(guard.approve, app.world, plan=plan["plan"]), "demo.approve")
         await sync(app)
         on.expect(
             "approved, it goes, as silently as ever",

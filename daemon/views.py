@@ -27,6 +27,7 @@ def status(world: World, tx: Tx, now: int) -> dict[str, Any]:
         "connections": [_connection(world, tx, name, now) for name in world.config.connections],
         "routes": [_route(tx, route) for route in world.config.routes],
         "held": held,
+        "canaries": guard.unseen(world, tx),
         "parked": stuck,
         "waiting": waiting(world, tx, now),
         "alerts": _alerts(world, tx),

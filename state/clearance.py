@@ -50,11 +50,21 @@ def pending(tx: Tx, connection: str, route: str, now: int) -> list[Pending]:
 
 def clear(tx: Tx, ids: Iterable[int]) -> None:
     """Let intents through."""
-    tx.run(
-        "UPDATE intent SET problem = CASE state WHEN 'held' THEN NULL ELSE problem END, state = 'open', cleared = revision"
-        " WHERE id IN (SELECT value FROM json_each(:ids))",
-        ids=json.dumps(list(ids)),
+    _each(
+        tx,
+        ids,
+        "problem = CASE state WHEN 'held' THEN NULL ELSE problem END, state = 'open', cleared = revision",
     )
+
+
+def _each(tx: Tx, ids: Iterable[int], change: str, **named: Any) -> None:
+    """One change of several intents; mostly there are none."""
+    if some := list(ids):
+        tx.run(
+            f"UPDATE intent SET {change} WHERE id IN (SELECT value FROM json_each(:ids))",
+            ids=json.dumps(some),
+            **named,
+        )
 
 
 def may_be_sent(intent: Intent) -> bool:
@@ -64,11 +74,7 @@ def may_be_sent(intent: Intent) -> bool:
 
 def hold(tx: Tx, ids: Iterable[int], *, problem: str) -> None:
     """Hold intents until a human approves them."""
-    tx.run(
-        "UPDATE intent SET state = 'held', problem = :p WHERE state = 'open' AND id IN (SELECT value FROM json_each(:ids))",
-        p=problem,
-        ids=json.dumps(list(ids)),
-    )
+    _each(tx, ids, "state = 'held', problem = :p", p=problem)
 
 
 def people(tx: Tx, connection: str, route: str, *, holding: bool, problem: str, now: int) -> None:
@@ -102,12 +108,7 @@ def people(tx: Tx, connection: str, route: str, *, holding: bool, problem: str, 
 
 def give_up(tx: Tx, ids: Iterable[int], *, why: str, now: int) -> None:
     """End intents that were never sent."""
-    tx.run(
-        "UPDATE intent SET state = 'done', problem = :why, ended_at = :now WHERE id IN (SELECT value FROM json_each(:ids))",
-        why=why,
-        now=now,
-        ids=json.dumps(list(ids)),
-    )
+    _each(tx, ids, "state = 'done', problem = :why, ended_at = :now", why=why, now=now)
 
 
 def drop_route(tx: Tx, route: str, *, why: str, now: int) -> None:
@@ -238,6 +239,11 @@ def plan(tx: Tx, route: str) -> str | None:
         digest.update(json.dumps([route, *row.values()]).encode())
         some = True
     return f"p{digest.hexdigest()}" if some else None
+
+
+def looked_at(route: str, armed_at: int, sent: Sequence[str]) -> str:
+    """The id by which somebody says that he has looked at what a route sent since it was armed."""
+    return f"p{hashlib.blake2b(json.dumps([route, armed_at, *sent]).encode(), digest_size=4).hexdigest()}"
 
 
 def writes(tx: Tx, route: str, limit: int) -> list[Intent]:

@@ -115,19 +115,23 @@ def approve(
 
     here = place(ctx, config)
     with look(here.db) as tx:
-        waits = masked(guard.plans(here.world(), tx))
+        waits, unseen = masked(guard.plans(here.world(), tx)), guard.unseen(here.world(), tx)
         gone = clearance.approved(tx, plan) if plan else 0
     if plan is None:
         if wants_json(ctx, as_json):
             put_json(waits)
         else:
             print_status.show_held(waits)
+            print_status.show_canaries(unseen)
         raise typer.Exit(Exit.PARKED if waits else Exit.OK)
     with writing(here.db) as tx:
-        done = guard.approve(tx, plan)
+        done = guard.approve(here.world(), tx, plan)
     if done is None:
         raise Stop(_void(plan, gone, waits))
     route, writes = done
+    if not writes:
+        say(f"{route!r} goes on: nothing more waits because of its first writes.")
+        return
     say(
         f"Approved: {writes} writes of {route!r} go with the next `bookferry sync`, or by the running service."
     )

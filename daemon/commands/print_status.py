@@ -22,6 +22,7 @@ def show(found: dict[str, Any]) -> None:
         _waiting(found["waiting"], now)
     if found["held"]:
         show_held(found["held"])
+    show_canaries(found["canaries"])
     show_parked(found["parked"])
 
 
@@ -42,6 +43,17 @@ def show_held(rows: list[dict[str, Any]]) -> None:
             _sample(sample)
         line(f"what to do: {item['remedy']}", indent=2)
         line(f"to let it through: {item['command']}", indent=2, style="bold")
+
+
+def show_canaries(rows: list[dict[str, Any]]) -> None:
+    """Print which routes will wait for somebody to look at their first writes."""
+    for item in rows:
+        line()
+        line(
+            f"route {item['route']} has sent its first writes since it was armed; the next one will wait for you."
+        )
+        line(f"look at them at {item['to']}: {', '.join(item['sent'])}", indent=2)
+        line(f"to let it go on: {item['command']}", indent=2, style="bold")
 
 
 def _sample(sample: dict[str, Any]) -> None:

@@ -121,7 +121,7 @@ async def test_after_a_restore_nothing_is_doubled_nobody_is_told_twice_and_all_c
 async def approved(port):
     async with port.app() as app:
         name = await app.db.read(lambda tx: clearance.plan(tx, "asked"))
-        assert await app.db.transaction(lambda tx: guard.approve(tx, name)) == ("asked", 3)
+        assert await app.db.transaction(lambda tx: guard.approve(app.world, tx, name)) == ("asked", 3)
     return await port.pass_()
 
 

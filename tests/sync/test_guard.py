@@ -76,7 +76,7 @@ class Shore:
 
     async def approve(self, plan=None):
         plan = plan or (await self.plan())["plan"]
-        return await self.app.db.transaction(lambda tx: guard.approve(tx, plan))
+        return await self.app.db.transaction(lambda tx: guard.approve(self.app.world, tx, plan))
 
     def there(self):
         return self.reviews.visits()
@@ -261,7 +261,7 @@ async def test_what_was_approved_and_not_sent_yet_stays_approved(tmp_path):
             (plan,) = await app.db.read(lambda tx: guard.plans(app.world, tx))
             assert plan["cause"][0].startswith("`set` of the route changed since its last push")
             assert "were seen for the first time" in plan["cause"][1]
-            await app.db.transaction(lambda tx: guard.approve(tx, plan["plan"]))
+            await app.db.transaction(lambda tx: guard.approve(app.world, tx, plan["plan"]))
             app.engine.kick("push:reviews")
             await app.engine.idle()
         assert len(port.bookings()) == 4
@@ -336,6 +336,30 @@ async def test_a_route_that_may_notify_sends_five_and_waits(tmp_path):
         await on.app.db.transaction(anew)
         on.visited(6)
         assert (await on.plan_after_pull())["writes"]["create"] == 1, "until the route is armed anew"
+
+
+@pytest.mark.speaks
+async def test_whoever_looks_at_the_first_five_at_once_need_not_wait_for_the_sixth(tmp_path):
+    async with shore(tmp_path, LOUD) as on:
+        on.visited(4)
+        await on.pull()
+        _, text, _ = typed(on, "status")
+        assert "will wait for you" not in text, "one more goes out before"
+        on.visited(1)
+        await on.pull()
+        code, text, _ = typed(on, "status")
+        (ready,) = await on.app.db.read(lambda tx: guard.unseen(on.app.world, tx))
+        assert code == 0
+        assert all(ref in text for ref in on.there()), text
+        assert f"bookferry approve {ready['plan']}" in text
+        code, text, _ = typed(on, "approve", ready["plan"])
+        assert (code, text) == (0, "'ask' goes on: nothing more waits because of its first writes.")
+        on.visited(3)
+        assert (await on.pull())["held"] == 0
+        assert len(on.asked()) == 8
+        code, _, err = typed(on, "approve", ready["plan"])
+        assert code != 0
+        assert "void" in err
 
 
 async def test_a_silent_route_may_have_a_canary_and_people_do_not_count(tmp_path):

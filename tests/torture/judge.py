@@ -72,7 +72,7 @@ async def approved(app: Any) -> int:
 
     def let(tx: Any) -> int:
         plans = [clearance.plan(tx, each.route) for each in clearance.every(tx)]
-        return sum(guard.approve(tx, plan) is not None for plan in plans)
+        return sum(guard.approve(app.world, tx, plan) is not None for plan in plans)
 
     let_through: int = await app.db.transaction(let, "approve")
     for name in app.connectors if let_through else ():
