@@ -1,7 +1,11 @@
-"""``-p tests.naive.plugin --naive NAME``: one protection is off in the whole run. ``--prove FILE``: node → switches."""
+"""``-p tests.naive.plugin --naive NAME``: one protection is off in the whole run. ``--prove JSON``: node → switches.
+
+``--outcomes FILE``: node → whether it passed, as JSON. ``--but FILE``: the nodes of this list are left out.
+"""
 
 import json
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -13,14 +17,38 @@ def pytest_addoption(parser):
     group = parser.getgroup("naive")
     group.addoption("--naive", metavar="NAME", help=f"turn one protection off: {', '.join(SWITCHES)}")
     group.addoption("--prove", metavar="JSON", help="node id → switches; each node runs under each of them")
+    group.addoption("--outcomes", metavar="FILE", help="write there which nodes passed")
+    group.addoption("--but", metavar="FILE", help="a list of nodes that are left out")
 
 
 def pytest_configure(config):
     config.naive, config.proofs = ExitStack(), []
+    if config.getoption("--outcomes") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Outcomes(Path(config.getoption("--outcomes"))), "outcomes")
     if name := config.getoption("--naive"):
         if name not in SWITCHES:
             raise pytest.UsageError(f"there is no switch {name!r}; there are: {', '.join(SWITCHES)}")
         config.naive.enter_context(naive(name))
+
+
+class Outcomes:
+    """Which nodes passed, from all workers."""
+
+    def __init__(self, file):
+        self.file, self.passed = file, {}
+
+    def pytest_runtest_logreport(self, report):
+        if not report.skipped:
+            self.passed[report.nodeid] = self.passed.get(report.nodeid, True) and report.passed
+
+    def pytest_sessionfinish(self):
+        self.file.write_text(json.dumps(self.passed))
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--but"):
+        left_out = set(json.loads(Path(config.getoption("--but")).read_text()))
+        items[:] = [item for item in items if item.nodeid not in left_out]
 
 
 def pytest_unconfigure(config):
