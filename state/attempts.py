@@ -33,6 +33,7 @@ def creating(tx: Tx, route: str, kind: Kind, until: int) -> bool:
     return bool(
         tx.value(
             "SELECT 1 FROM intent i JOIN attempt a ON a.intent = i.id WHERE i.route = :r AND i.kind = :k"
+            f" AND i.state IN {outbox.UNFINISHED}"
             " AND (i.state = 'sending' OR (i.state IN ('open', 'held') AND i.doubt_since IS NOT NULL))"
             " AND a.target IS NULL AND a.position < :until LIMIT 1",
             r=route,

@@ -18,8 +18,8 @@ from state.outbox import Intent, of_row
 _HOUR_MS = 3_600_000
 _DAY = 24
 _LOOKED_AT = WEEKS_LOOKED_AT * 7 * _DAY
-_PENDING = (
-    "i.route = :r AND i.connection = :c AND ((i.state = 'open' AND i.due_at <= :now AND i.cleared IS NOT i.revision)"
+_PENDING = (  # the states twice, for the index: most intents are over
+    "i.route = :r AND i.connection = :c AND i.state IN ('open', 'held') AND ((i.state = 'open' AND i.due_at <= :now AND i.cleared IS NOT i.revision)"
     " OR i.state = 'held')"
 )
 
@@ -94,7 +94,7 @@ def people(tx: Tx, connection: str, route: str, *, holding: bool, problem: str, 
     for row in tx.rows(
         "SELECT DISTINCT i.state <> 'held' AS free, p.value AS ref FROM intent i,"
         " json_each(i.wish, '$.people') p WHERE i.route = :r AND i.connection = :c"
-        " AND (i.state = 'held' OR (i.state IN ('open', 'waiting', 'sending') AND i.cleared = i.revision))",
+        " AND i.state IN ('held', 'open', 'waiting', 'sending') AND (i.state = 'held' OR i.cleared = i.revision)",
         r=route,
         c=connection,
     ):

@@ -15,7 +15,8 @@ def candidates(
 ) -> list[tuple[Record, frozenset[str]]]:
     """Records of a connection that carry one of the keys, each with all its keys."""
     rows = tx.rows(
-        "SELECT DISTINCT r.id FROM identity_key k JOIN record r ON r.id = k.record JOIN stream s ON s.id = r.stream"
+        # The planner would rather look through all records of the connection than begin with the few keys.
+        "SELECT DISTINCT r.id FROM identity_key k CROSS JOIN record r ON r.id = k.record CROSS JOIN stream s ON s.id = r.stream"
         " WHERE s.connection = :c AND s.kind = :k AND k.key IN (SELECT value FROM json_each(:keys)) ORDER BY r.id",
         c=connection,
         k=kind.value,

@@ -108,7 +108,7 @@ CREATE TABLE rejected (
 -- Identity keys of people and marks of ours, folded for comparison.
 CREATE TABLE identity_key (
     record INTEGER NOT NULL REFERENCES record(id),
-    key TEXT NOT NULL,              -- email:…, phone:…, mark:…
+    key TEXT NOT NULL,              -- email:…, phone:…, mark:…; for:… is whom a booking is for
     name TEXT NOT NULL,             -- the folded name it was seen under
     PRIMARY KEY (key, record)
 ) STRICT, WITHOUT ROWID;

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from connectors.http import _Chain
 from daemon.app import PLATFORMS, opened
@@ -96,7 +97,7 @@ def passage(config: str, db: Path, key: str, told: Path, strike: tuple[str, str,
     told.write_text(json.dumps(asyncio.run(_pass(config, db, key, held)) | {"met": doom.met}))
 
 
-async def _pass(text: str, db: Path, key: str, held) -> dict[str, str]:
+async def _pass(text: str, db: Path, key: str, held) -> dict[str, Any]:
     settings = load(
         text, name="bookferry.yaml", platforms=PLATFORMS, env={}, read_file=str, credential=lambda _: None
     )
@@ -107,7 +108,7 @@ async def _pass(text: str, db: Path, key: str, held) -> dict[str, str]:
         if settings.server.public_url:
             await ensure_hooks(app, settings.server.public_url)
         try:
-            await sync(app)
+            done = await sync(app)
         except TakenOver as error:
             return {"taken over": str(error)}
-    return {}
+    return {"problems": done["problems"]}

@@ -126,7 +126,8 @@ async def all_recorded(folder, seed=0, scenes=tuple(SCENES)):
 async def killed(scene, folder, point, number, seed, expected):
     async with SCENES[scene](folder, seed) as port:
         ferry = Ferry(port, "kill", point, number)
-        assert await ferry.end() == -signal.SIGKILL, f"never came by: {ferry.said()}"
+        code = await ferry.end()
+        assert code == -signal.SIGKILL, f"never came by: {code}, {ferry.told()}, {ferry.said()}"
         outcome = await converged(port, scene)
         assert outcome == expected, f"{outcome} and not {expected}"
 
@@ -141,7 +142,7 @@ async def all_killed(folder, shared, chosen, tell=lambda _line: None):
             try:
                 await killed(scene, folder / f"at{index}", point, number, seed, known[seed][scene][1])
             except Exception as error:  # noqa: BLE001 - one report for all
-                failures[scene, point, number, seed] = repr(error)[:900]
+                failures[scene, point, number, seed] = repr(error)[:4000]
             tell((scene, point, number, seed, (scene, point, number, seed) not in failures))
 
     await asyncio.gather(*(one(index, *what) for index, what in enumerate(chosen)))

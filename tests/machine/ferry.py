@@ -47,7 +47,7 @@ class Ferry:
         self.loop = asyncio.new_event_loop()
         self.unsettled = set()
         """Connections to which a call was under way when its process ended: the next push looks what became of it."""
-        self.parted, self.linked, self.absent = set(), {}, set()
+        self.parted, self.linked, self.absent, self.over_before = set(), {}, set(), set()
         self.versions, self.judged, self.lists = {}, 0, {}
         self.baseline = {}
         self._process()
@@ -311,6 +311,8 @@ class Ferry:
         live = [other for other in there if target.rows[Kind.BOOKINGS][other]["status"] != "cancelled"]
         if any((target.name, other) in self.parted | self.absent for other in there):
             return 0
+        if row["status"] == "cancelled" and ref in self.over_before:
+            return 0
         if row["status"] == "cancelled":
             assert not live or self._by_hand(target, live, "status"), (ref, live)
             return bool(there)
@@ -376,4 +378,6 @@ class Ferry:
     def link(self, ref, other):
         self.linked["shop", ref] = other
         one, two = self.record("shop", ref), self.record("desk", other)
+        if one.fields["status"] == "cancelled":
+            self.over_before.add(ref)  # a link alone writes nothing, and nothing happens to it any more
         self.db.now(lambda tx: links.join(tx, one, two, "explicit", now=self.clock.on()))

@@ -84,6 +84,7 @@ WORTH = {
     "tests/hostile/test_poison.py": "tests that what cannot be read stops nothing behind it, in ways that no switch has",
     "tests/cli/test_probing.py": "tests the command `probe`",
     "tests/unit/test_schema.py": "tests the JSON Schema that editors use",
+    "tests/sync/test_statements.py": "tests how SQLite finds rows, which no switch alters",
     "tests/sync/test_secrecy.py": "looks for planted secrets, which more than one protection keeps from the log",
     "tests/connectors/test_nowistay_walk.py": "tests the walk through lists whose rows shift",
     "tests/unit/test_probe.py": "tests what `probe` shows of an answer: its shape",
