@@ -94,7 +94,7 @@ def put(
         return None
     tx.run(
         "UPDATE intent SET wish = :w, source = :s, revision = revision + 1, failures = 0, problem = NULL, due_at = :due,"
-        " act = :act, loud = :loud, plan = NULL, state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END"
+        " act = :act, loud = :loud, plan = NULL, missed_at = NULL, state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END"
         " WHERE id = :id",
         w=dumped,
         s=source,
@@ -288,7 +288,7 @@ def wake(tx: Tx, intent: Intent, *, now: int) -> None:
 
 def settle_doubt(tx: Tx, intent: Intent) -> None:
     """The target was looked at: what was sent has arrived there or never will."""
-    tx.run("UPDATE intent SET doubt_since = NULL WHERE id = :id", id=intent.id)
+    tx.run("UPDATE intent SET doubt_since = NULL, missed_at = NULL WHERE id = :id", id=intent.id)
 
 
 def park(tx: Tx, intent: Intent, *, problem: str) -> None:
@@ -305,7 +305,7 @@ def retry(tx: Tx, intent: int, *, now: int, decided: bool = False) -> bool:
     """Try a parked intent again. ``decided``: a human says so, and what was written before counts no more."""
     return bool(
         tx.run(
-            "UPDATE intent SET state = 'open', failures = 0, due_at = :now,"
+            "UPDATE intent SET state = 'open', failures = 0, missed_at = NULL, due_at = :now,"
             " retried_at = CASE WHEN :decided THEN :now ELSE retried_at END WHERE id = :id AND state = 'parked'",
             now=now,
             decided=decided,

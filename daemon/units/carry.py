@@ -143,12 +143,25 @@ class Carrier:
         if self.app.world.may_be_ours(tx, want):
             return self._wait(tx, want, Waits("we are making one there right now, and this may be it"))
         unique = any(write.fields.get(name) for name in spec.unique)
-        if not self.looked and (unique or self.app.world.may_be_there(tx, want)):
+        taken = self.conflicts > 0 or (self.intent.missed_at is not None and self.intent.doubt_since is None)
+        if not self.looked and (unique or taken or self.app.world.may_be_there(tx, want)):
             return _Look(write)
-        if (problem := self._question(want, found)) is not None:
-            outbox.park(tx, self.intent, problem=problem)
+        if isinstance(found, Suggestion):
+            outbox.park(tx, self.intent, problem=questions.same(want, found))
             return self._end("parked")
+        if taken:
+            return self._hidden(tx)
         return self._end("later") if self._unsettled(tx) else self._begin(tx, self.intent, write)
+
+    def _hidden(self, tx: Tx) -> _Look | _Send | None:
+        """The target says that it has such a record, and does not show it: once more, since a list may lie or come after."""
+        now = self.app.ms()
+        if self.intent.missed_at is None:
+            due = now + self.app.settle_ms // _ONCE_MORE
+            outbox.later(tx, self.intent, due_at=due, problem=questions.HIDDEN, missed_at=now)
+            return self._end("later")
+        outbox.park(tx, self.intent, problem=questions.HIDDEN)
+        return self._end("parked")
 
     def _disarmed(self, tx: Tx) -> _Look | _Send | None:
         """Nothing more is written for it: a booking that was cancelled to be made anew is not left like that before."""
@@ -172,12 +185,6 @@ class Carrier:
         why = "it may still be under way there: looking again"
         outbox.later(tx, intent, due_at=max(settled, now + again), problem=why, missed_at=now)
         return True
-
-    def _question(self, want: Want, found: Suggestion | None) -> str | None:
-        """Why a human has to say whether the record is there already."""
-        if isinstance(found, Suggestion):
-            return questions.same(want, found)
-        return "the target says that it exists, and shows no record of ours" if self.conflicts else None
 
     def _begin(self, tx: Tx, intent: Intent, write: Write) -> _Look | _Send | None:
         outbox.settle_doubt(tx, intent)

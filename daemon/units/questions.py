@@ -8,6 +8,8 @@ from state import journal, ledger
 from state.database import Tx
 from state.outbox import Intent
 
+HIDDEN = "the target says that it exists, and shows no record of ours"
+
 
 def same(want: Want, found: Suggestion) -> str:
     """Whether a record of the target is the one that would be made."""

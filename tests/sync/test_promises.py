@@ -347,3 +347,22 @@ async def test_people_who_were_parted_are_not_joined_again(tmp_path):
         assert done["parked"] == 1
         assert len(port.bookings()) == 1
         assert [row["first_name"] for row in port.people()] == ["Ann"]
+
+
+@pytest.mark.parametrize("lies", [3, None])
+async def test_who_is_there_though_no_list_shows_him_is_looked_for_twice_before_a_human_is_asked(tmp_path, lies):
+    async with harbour(tmp_path) as port:
+        await armed(port)
+        appointment(port, customer(port))
+        port.reviews.create_person(first_name="Ann", last_name="Example", email="ann@example.com")
+        port.reviews.fault("empty_list", method="GET", path="/v2/people", times=lies)
+        done = await port.pass_()
+        assert done["parked"] == (lies is None)
+        if lies is None:
+            (intent,) = await parked(port)
+            assert "shows no record of ours" in intent.problem
+            port.reviews.clear_faults()
+            async with port.app() as app:
+                assert await app.db.transaction(lambda tx: outbox.retry(tx, intent.id, now=app.ms()))
+                done = await sync(app)
+        assert (done["parked"], len(port.people()), len(port.bookings())) == (0, 1, 1)
