@@ -347,9 +347,15 @@ class Ferry:
         there, here = target.by_hand.get((other, name)), source.by_hand.get((ref, name), 0)
         if self.pair and here and here <= journal.story(self.tx, self.record(source.name, ref).id)[0]["at"]:
             return True  # a record of ours that somebody changed before we ever saw it: it shows what we made of it
+        shown = target.rows[Kind.BOOKINGS][other]
+        if name == "status" and shown["status"] == "completed" and self._was_completed(source, ref):
+            return True  # nothing opens again what is over
         if name == "status" or self.pair:
             return there is not None
         return there is not None and (there >= here or name == "notes")
+
+    def _was_completed(self, little, ref):
+        return any(each["ref"] == ref and each["row"].get("status") == "completed" for each in little.events)
 
     def _explained(self):
         """The story of each record, told forward, ends with what is known of it."""

@@ -350,7 +350,9 @@ async def test_people_who_were_parted_are_not_joined_again(tmp_path):
 
 
 @pytest.mark.parametrize("lies", [3, None])
-async def test_who_is_there_though_no_list_shows_him_is_looked_for_twice_before_a_human_is_asked(tmp_path, lies):
+async def test_who_is_there_though_no_list_shows_him_is_looked_for_twice_before_a_human_is_asked(
+    tmp_path, lies
+):
     async with harbour(tmp_path) as port:
         await armed(port)
         appointment(port, customer(port))
