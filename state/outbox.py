@@ -90,12 +90,12 @@ def put(
                 now=now,
             )
         )
-    if row["wish"] == dumped:
+    if row["wish"] == dumped or _but_why(row["wish"]) == _but_why(dumped):
         return None
     tx.run(
         "UPDATE intent SET wish = :w, source = :s, revision = revision + 1, failures = 0, problem = NULL, due_at = :due,"
-        " act = :act, loud = :loud, plan = NULL, missed_at = NULL, state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END"
-        " WHERE id = :id",
+        " act = :act, loud = :loud, plan = NULL, state = CASE state WHEN 'sending' THEN 'sending' ELSE 'open' END"
+        ", missed_at = CASE WHEN doubt_since IS NULL THEN NULL ELSE missed_at END WHERE id = :id",
         w=dumped,
         s=source,
         act=act,
@@ -104,6 +104,11 @@ def put(
         id=row["id"],
     )
     return int(row["id"])
+
+
+def _but_why(dumped: str) -> dict[str, Any]:
+    """What is wanted. That somebody is needed by two bookings, each for itself, is no news."""
+    return {name: value for name, value in json.loads(dumped).items() if name != "why"}
 
 
 def drop(tx: Tx, *, route: str, kind: Kind, entity: int, why: str, now: int) -> None:

@@ -9,6 +9,7 @@ bytes leave and after its answer came.
 """
 
 import asyncio
+import faulthandler
 import json
 import os
 import re
@@ -92,6 +93,7 @@ def passage(config: str, db: Path, key: str, told: Path, strike: tuple[str, str,
     log = os.open(told.with_suffix(".log"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    faulthandler.enable()
     doom = Doomed.doom = Doom(*strike)
     watch_calls(doom)
     told.write_text(json.dumps(asyncio.run(_pass(config, db, key, held)) | {"met": doom.met}))

@@ -51,7 +51,7 @@ class Ferry:
         return json.loads(self._told.read_text())
 
     def said(self):
-        return self._told.with_suffix(".log").read_text()[-800:]
+        return self._told.with_suffix(".log").read_text()[-3000:]
 
 
 async def converged(port, scene):
@@ -102,7 +102,8 @@ async def recorded(scene, folder, seed=0):
     """What a whole pass really comes by, and how often; and what it leads to."""
     async with SCENES[scene](folder, seed) as port:
         ferry = Ferry(port, "record")
-        assert await ferry.end() == 0, ferry.said()
+        code = await ferry.end()
+        assert code == 0, f"ended with {code}: {ferry.said()}"
         return ferry.told()["met"], await converged(port, scene)
 
 
@@ -127,7 +128,7 @@ async def killed(scene, folder, point, number, seed, expected):
     async with SCENES[scene](folder, seed) as port:
         ferry = Ferry(port, "kill", point, number)
         code = await ferry.end()
-        assert code == -signal.SIGKILL, f"never came by: {code}, {ferry.told()}, {ferry.said()}"
+        assert code == -signal.SIGKILL, f"never came by, and ended with {code}: {ferry.said()}"
         outcome = await converged(port, scene)
         assert outcome == expected, f"{outcome} and not {expected}"
 

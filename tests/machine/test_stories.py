@@ -118,6 +118,17 @@ def test_a_moved_booking_whose_second_create_is_in_doubt_is_not_taken_for_the_ca
     assert ended(here) == ["cancelled", "confirmed"]
 
 
+def test_a_person_whom_two_bookings_need_is_made_though_the_first_create_never_arrived(ferry):
+    here = ferry("quiet")
+    here.desk.next_writes[Kind.PEOPLE] = ["lost"]
+    for title in ("first", "second"):
+        book(here, title)
+        carried(here)
+        here.clock.on(60)
+        here.run("push:desk")
+    assert ended(here) == ["confirmed"] * 2
+
+
 @pytest.mark.parametrize("fates", [["done", "unsent"], ["done", "lost"], ["applied"], ["late"]])
 def test_a_move_is_finished_though_its_route_is_disarmed_in_the_middle(ferry, fates):
     here = ferry("loud")
