@@ -37,8 +37,8 @@ _ID = re.compile(r"(?!v\d$)[\w-]*\d[\w-]*")
 class Doom:
     """Counts the points and strikes at the chosen one."""
 
-    def __init__(self, how: str, point: str, number: int) -> None:
-        self.how, self.point, self.number = how, point, number
+    def __init__(self, how: str, point: str, number: int, struck: Path) -> None:
+        self.how, self.point, self.number, self.struck = how, point, number, struck
         self.met: Counter[str] = Counter()
         self.between = threading.RLock()
         """Held while a transaction is open: who is frozen within one keeps everybody away, and there is no story."""
@@ -47,6 +47,7 @@ class Doom:
         self.met[point] += 1
         if self.how in SIGNALS and point == self.point and self.met[point] == self.number:
             with self.between:
+                self.struck.touch()
                 os.kill(os.getpid(), SIGNALS[self.how])
                 time.sleep(0.2)  # another thread may have got the signal: this one goes no further
 
@@ -94,7 +95,7 @@ def passage(config: str, db: Path, key: str, told: Path, strike: tuple[str, str,
     os.dup2(log, 1)
     os.dup2(log, 2)
     faulthandler.enable()
-    doom = Doomed.doom = Doom(*strike)
+    doom = Doomed.doom = Doom(*strike, told.with_suffix(".struck"))
     watch_calls(doom)
     told.write_text(json.dumps(asyncio.run(_pass(config, db, key, held)) | {"met": doom.met}))
 
