@@ -6,9 +6,11 @@ from collections import Counter
 
 from daemon.explain import explain
 from daemon.units import run_unit
+from mapping.capability import Voice
 from mapping.identity import marks_in, origin_mark
 from mapping.model import Kind
 from mapping.normal import same
+from mapping.record import moment
 from state import cursors, inbox, journal, ledger, links, outbox, units
 from state.database import Tx
 from tests.machine.little import (
@@ -294,8 +296,19 @@ class Ferry:
             free = (source.name, ref) not in self.parted | self.absent
             if not free or not self._may_be_pushed(record.id, route.name) or self._held_up(route, record):
                 continue
+            if self._only_aloud(route, target, source.rows[Kind.BOOKINGS][ref]):
+                continue
             compared += self._is_carried(source, target, ref)
         return compared
+
+    def _only_aloud(self, route, target, row):
+        """Whether it was over before the route was armed, and the target could only be told aloud."""
+        if (
+            set(target.spec.kinds[Kind.BOOKINGS].acts.values()) != {Voice.LOUD}
+            or row["status"] != "completed"
+        ):
+            return False
+        return moment(row["completed_at"]) < cursors.route(self.tx, route.name).cutover
 
     def _held_up(self, route, record):
         unfinished = outbox.unfinished(self.tx, route.name, Kind.BOOKINGS, record.entity)
