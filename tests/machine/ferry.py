@@ -147,7 +147,9 @@ class Ferry:
                 mark
                 for ref, row in little.rows[Kind.BOOKINGS].items()
                 for mark in marks_in(row)
-                if row["status"] != "cancelled" and (little.name, ref) not in self.parted
+                if row["status"] != "cancelled"
+                and (little.name, ref) not in self.parted
+                and not self._revived(little, ref)
             )
             assert not [mark for mark, times in marks.items() if times > 1], (little.name, marks)
             mails = Counter(row["email"] for row in little.rows[Kind.PEOPLE].values() if row.get("email"))
@@ -321,7 +323,12 @@ class Ferry:
         row = source.rows[Kind.BOOKINGS][ref]
         there = [self.linked[source.name, ref]] if (source.name, ref) in self.linked else []
         there = there or self.with_mark(target, self.mark(source, ref)) or self._origin(target, row)
-        live = [other for other in there if target.rows[Kind.BOOKINGS][other]["status"] != "cancelled"]
+        rows = target.rows[Kind.BOOKINGS]
+        live = [
+            other
+            for other in there
+            if rows[other]["status"] != "cancelled" and not self._revived(target, other)
+        ]
         if any((target.name, other) in self.parted | self.absent for other in there):
             return 0
         if row["status"] == "cancelled" and ref in self.over_before:
@@ -361,14 +368,18 @@ class Ferry:
         if self.pair and here and here <= journal.story(self.tx, self.record(source.name, ref).id)[0]["at"]:
             return True  # a record of ours that somebody changed before we ever saw it: it shows what we made of it
         shown = target.rows[Kind.BOOKINGS][other]
-        if name == "status" and shown["status"] == "completed" and self._was_completed(source, ref):
+        if name == "status" and shown["status"] == "completed" and self._was(source, ref, "completed"):
             return True  # nothing opens again what is over
         if name == "status" or self.pair:
             return there is not None
         return there is not None and (there >= here or name == "notes")
 
-    def _was_completed(self, little, ref):
-        return any(each["ref"] == ref and each["row"].get("status") == "completed" for each in little.events)
+    def _was(self, little, ref, status):
+        return any(each["ref"] == ref and each["row"].get("status") == status for each in little.events)
+
+    def _revived(self, little, ref):
+        """Somebody there wants what was cancelled, maybe to make room for its new time, after all."""
+        return (ref, "status") in little.by_hand and self._was(little, ref, "cancelled")
 
     def _explained(self):
         """The story of each record, told forward, ends with what is known of it."""
