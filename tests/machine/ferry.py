@@ -322,7 +322,8 @@ class Ferry:
     def _is_carried(self, source, target, ref):
         row = source.rows[Kind.BOOKINGS][ref]
         there = [self.linked[source.name, ref]] if (source.name, ref) in self.linked else []
-        there = there or self.with_mark(target, self.mark(source, ref)) or self._origin(target, row)
+        # What was linked and could not be moved there was made anew.
+        there = [*there, *self.with_mark(target, self.mark(source, ref))] or self._origin(target, row)
         rows = target.rows[Kind.BOOKINGS]
         live = [
             other
