@@ -60,10 +60,12 @@ def remember(
     *,
     target: str | None = None,
     shown: Mapping[str, Any] | None = None,
+    position: int | None = None,
 ) -> None:
     """Remember what a route last delivered: only a newer wish for a field is written again.
 
-    ``shown``: what the target shows right after a write of ours of the fields that it wrote.
+    ``shown``: what the target shows right after a write of ours of the fields that it wrote. ``position``: of the journal,
+    when that was, if not now.
     """
     tx.run(
         "INSERT INTO delivery (route, kind, entity, sent, target, shown, position) VALUES (:r, :k, :e, :s, :t, :shown, :p)"
@@ -76,5 +78,5 @@ def remember(
         s=json.dumps(sent),
         t=target,
         shown=None if shown is None else json.dumps(shown),
-        p=journal.end(tx),
+        p=journal.end(tx) if position is None else position,
     )

@@ -225,6 +225,7 @@ def done(
     note: str | None = None,
     target: str | None = None,
     shown: Mapping[str, Any] | None = None,
+    position: int | None = None,
 ) -> None:
     """The target holds what this revision wanted. A newer wish stays open."""
     tx.run(
@@ -237,7 +238,9 @@ def done(
         id=intent.id,
     )
     told = deliveries.sent_with(tx, intent.route, intent.kind, intent.entity, intent.wish)
-    deliveries.remember(tx, intent.route, intent.kind, intent.entity, told, target=target, shown=shown)
+    deliveries.remember(
+        tx, intent.route, intent.kind, intent.entity, told, target=target, shown=shown, position=position
+    )
 
 
 def reopen(tx: Tx, intent: Intent, *, now: int) -> None:

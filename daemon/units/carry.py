@@ -276,7 +276,9 @@ class Carrier:
             intent.kind,
             intent.entity,
             json.loads(last["fields"]),
-            shown=made[0].fields,
+            # As it was made: what a person changed there since is his own.
+            shown=journal.as_of(tx, made[0], 0),
+            position=journal.first_seen(tx, made[0].id),
         )
         return True
 
@@ -319,6 +321,7 @@ class Carrier:
             now=now,
             target=seen.ref if own else None,
             shown=self._shown(tx, step.write, target) if target else None,
+            position=journal.first_seen(tx, target.id) if target and step.write.ref is None else None,
         )
 
     def _forget_back(self, tx: Tx, write: Write) -> None:
@@ -334,7 +337,7 @@ class Carrier:
     def _shown(self, tx: Tx, write: Write, target: Record) -> dict[str, Any]:
         """What the target shows of all that this route wrote. Whatever else its answer shows, somebody there may have said."""
         if write.ref is None:
-            return dict(target.fields)
+            return journal.as_of(tx, target, 0)
         made = deliveries.last(tx, self.intent.route, self.intent.kind, self.intent.entity)
         written = {name: target.fields[name] for name in write.fields if name in target.fields}
         return {**((made.shown if made else None) or {}), **written}

@@ -118,6 +118,32 @@ def test_a_moved_booking_whose_second_create_is_in_doubt_is_not_taken_for_the_ca
     assert ended(here) == ["cancelled", "confirmed"]
 
 
+def test_what_somebody_changed_there_before_the_doubt_was_settled_is_carried_back(ferry):
+    here = ferry("pair")
+    ref = book(here)
+    carried(here, writes=["applied"], looks=["fails"])
+    here.run("pull:desk")
+    (there,) = here.desk.rows[Kind.BOOKINGS]
+    here.desk.edit(Kind.BOOKINGS, there, status="completed")
+    here.run("pull:desk")
+    assert ended(here) == ["completed"]
+    assert here.shop.rows[Kind.BOOKINGS][ref]["status"] == "completed"
+
+
+def test_what_both_sides_changed_before_the_doubt_was_settled_is_a_question(ferry):
+    here = ferry("pair")
+    ref = book(here)
+    carried(here, writes=["applied"], looks=["fails"])
+    here.run("pull:desk")
+    (there,) = here.desk.rows[Kind.BOOKINGS]
+    here.desk.edit(Kind.BOOKINGS, there, title="theirs")
+    here.run("pull:desk")
+    edit(here, ref, title="ours")
+    ended(here)
+    asked = [each.problem for each in outbox.in_state(here.tx, "parked")]
+    assert sum("both sides have changed title" in problem for problem in asked) == 2
+
+
 def test_a_person_whom_two_bookings_need_is_made_though_the_first_create_never_arrived(ferry):
     here = ferry("quiet")
     here.desk.next_writes[Kind.PEOPLE] = ["lost"]
