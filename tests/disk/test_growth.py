@@ -18,6 +18,8 @@ HOUR = 3_600_000
 KEEP = 6 * HOUR
 AGAIN = {"salon": 24 * HOUR, "reviews": 0}
 """For so long the platforms deliver the same webhook again; a mere hint does not matter."""
+LEFT_BY_ONE = 5_000
+"""Bytes that a new booking and its copy at the target leave for ever."""
 START = 1_790_000_000_000
 ROUTE, BACK = "there", "back"
 
@@ -178,7 +180,8 @@ def lived(folder, hours, edits=20):
 def judged(lives, sizes, hours):
     forgets, remembers = lives
     half = hours // 2 - 1
-    assert sizes[0][-1] <= 1.2 * sizes[0][half], (sizes[0][half], sizes[0][-1])
+    stays = LEFT_BY_ONE * (hours - half)
+    assert sizes[0][-1] <= 1.1 * sizes[0][half] + stays, (sizes[0][half], sizes[0][-1])
     assert sizes[1][-1] >= 1.5 * sizes[1][half], "it is a busy connection"
     assert forgets.decisions() == remembers.decisions()
     # Old webhooks come again: those the platform may still send are known, older ones lose against what is newer.
