@@ -14,7 +14,7 @@ from mapping.normal import same
 from mapping.pairs import newer
 from mapping.record import Account, Record, begins_at, moment
 from mapping.wish import Pair, Skip, Step, Stuck, Wish
-from state import accounts, attempts, cursors, deliveries, journal, ledger, links, outbox, tokens
+from state import accounts, attempts, cursors, deliveries, journal, ledger, links, named, outbox, tokens
 from state.database import Tx
 
 
@@ -385,7 +385,7 @@ def parent_of(tx: Tx, source: Record, connection: str, under: Kind) -> Record | 
     written = moment(source.fields.get("created_at"))
     begun = [
         (begins, visit)
-        for visit in ledger.naming_person(tx, connection, there)
+        for visit in named.bookings(tx, connection, there)
         if visit.status is not Status.CANCELLED and (begins := begins_at(visit.fields)) is not None
     ]
     fit = [pair for pair in begun if written is None or pair[0] <= written]

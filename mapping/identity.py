@@ -77,17 +77,6 @@ def keys_of(kind: Kind, fields: Mapping[str, Any], region: str | None) -> list[t
     return [(key, name) for key in dict.fromkeys(keys)]
 
 
-def found_by(kind: Kind, fields: Mapping[str, Any], region: str | None) -> list[tuple[str, str]]:
-    """By what a record is looked up: its identity keys, and of a booking whom it is for."""
-    people = fields.get("people") or () if kind is Kind.BOOKINGS else ()
-    return [*keys_of(kind, fields, region), *((for_person(ref), "") for ref in dict.fromkeys(people))]
-
-
-def for_person(ref: str) -> str:
-    """The key of what is for a person with this id, on whatever platform."""
-    return f"for:{ref}"
-
-
 @dataclass(frozen=True, slots=True)
 class Match:
     """The record that stands for the same entity at the target, and why it may be believed."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from mapping.identity import for_person, found_by
+from mapping.identity import keys_of
 from mapping.merge import Merge, merge
 from mapping.model import FIELD_NAMES, Kind
 from mapping.record import Observation, Record, Via
@@ -146,7 +146,7 @@ class _Taking:
         _remember_keys(
             self.tx,
             [
-                (ids[observation.ref], found_by(observation.kind, fields, self.region))
+                (ids[observation.ref], keys_of(observation.kind, fields, self.region))
                 for observation, fields in zip(seen, shown, strict=True)
             ],
         )
@@ -167,7 +167,7 @@ class _Taking:
         record = row["id"]
         _update(self.tx, record, observation, merged)
         self.tx.run("DELETE FROM identity_key WHERE record = :r", r=record)
-        _remember_keys(self.tx, [(record, found_by(observation.kind, merged.fields, self.region))])
+        _remember_keys(self.tx, [(record, keys_of(observation.kind, merged.fields, self.region))])
         self._note([(record, observation.via, _json(merged.before), _json(merged.added))])
         self.stored.changed += 1
 
@@ -381,15 +381,3 @@ def note_missing(tx: Tx, record: Record, asked_at: int) -> tuple[int, int]:
         "UPDATE record SET missing = :n, missing_since = :s WHERE id = :id", n=times, s=since, id=record.id
     )
     return times, since
-
-
-def naming_person(tx: Tx, connection: str, refs: Sequence[str]) -> list[Record]:
-    """The bookings of a connection that are for one of these people."""
-    rows = tx.rows(
-        _RECORD_FIRST
-        + " WHERE r.id IN (SELECT record FROM identity_key WHERE key IN (SELECT value FROM json_each(:keys)))"
-        " AND s.connection = :c AND s.kind = 'bookings' ORDER BY r.id",
-        c=connection,
-        keys=json.dumps([*map(for_person, refs)]),
-    )
-    return [_record(row) for row in rows]

@@ -36,8 +36,17 @@ CREATE TABLE stream (
     id INTEGER PRIMARY KEY,
     connection TEXT NOT NULL,
     kind TEXT NOT NULL,
+    named INTEGER NOT NULL DEFAULT 0,   -- up to where in the journal it is known which bookings are for whom
     UNIQUE (connection, kind)
 ) STRICT;
+
+-- Which bookings are for whom, or once were.
+CREATE TABLE named (
+    stream INTEGER NOT NULL REFERENCES stream(id),
+    person TEXT NOT NULL,           -- the platform's id
+    record INTEGER NOT NULL REFERENCES record(id),
+    PRIMARY KEY (stream, person, record)
+) STRICT, WITHOUT ROWID;
 
 -- The cursor of a pulled stream: how far the walk is, and what the last finished one proved.
 CREATE TABLE cursor (
@@ -108,7 +117,7 @@ CREATE TABLE rejected (
 -- Identity keys of people and marks of ours, folded for comparison.
 CREATE TABLE identity_key (
     record INTEGER NOT NULL REFERENCES record(id),
-    key TEXT NOT NULL,              -- email:…, phone:…, mark:…; for:… is whom a booking is for
+    key TEXT NOT NULL,              -- email:…, phone:…, mark:…
     name TEXT NOT NULL,             -- the folded name it was seen under
     PRIMARY KEY (key, record)
 ) STRICT, WITHOUT ROWID;

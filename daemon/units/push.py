@@ -18,7 +18,7 @@ from mapping.model import Kind
 from mapping.record import Record
 from mapping.surprise import sort_of
 from mapping.wish import Settled, Skip, Stuck, Wish
-from state import clearance, cursors, deliveries, journal, ledger, links, outbox, units
+from state import clearance, cursors, deliveries, journal, links, named, outbox, units
 from state.cursors import RouteState
 from state.database import Tx
 from state.outbox import Intent
@@ -122,6 +122,8 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
         state = cursors.arm(tx, route.name, now=now, since=round(route.since.timestamp() * 1000))
     cursors.wake(tx, route.name)
     records, position = changed(tx, world, route, state, _DECIDED_AT_ONCE)
+    if position > state.position and _follows_people(world, route):
+        named.catch_up(tx, route.source.connection)
     origins = world.origins(tx, records)
     for record in records:
         if record.id in origins:
@@ -134,19 +136,22 @@ def _decide_some(tx: Tx, now: int, world: World, route: Route) -> bool:
 def changed(tx: Tx, world: World, route: Route, state: RouteState, limit: int) -> tuple[list[Record], int]:
     """The records that a route has to look at next: changed ones, and bookings whose person changed."""
     source = route.source
-    told_whom = world.spec(route.target.connection, route.target.kind).people is People.EMBEDDED
-    follows_people = source.kind is not Kind.PEOPLE and (
-        told_whom or any(path.startswith("person.") for path in _paths(route))
-    )
-    kinds = [source.kind, Kind.PEOPLE] if follows_people else [source.kind]
+    kinds = [source.kind, Kind.PEOPLE] if _follows_people(world, route) else [source.kind]
     found, position = journal.changed_after(tx, source.connection, kinds, state.position, limit)
     records = [record for record in found if record.kind is source.kind]
     people = [record.ref for record in found if record.kind is not source.kind]
     if people and source.kind is Kind.BOOKINGS:
         known = {record.id for record in records}
-        naming = ledger.naming_person(tx, source.connection, people)
+        naming = named.bookings(tx, source.connection, people)
         records += [record for record in naming if record.id not in known]
     return records, position
+
+
+def _follows_people(world: World, route: Route) -> bool:
+    """Whether a change of a person changes what a route wants for his bookings."""
+    told_whom = world.spec(route.target.connection, route.target.kind).people is People.EMBEDDED
+    asks = any(path.startswith("person.") for path in _paths(route))
+    return route.source.kind is not Kind.PEOPLE and (told_whom or asks)
 
 
 def standing(record: Record, origins: Mapping[int, Record]) -> Record:

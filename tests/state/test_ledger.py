@@ -7,7 +7,7 @@ from seen import booking, changes, held, listed, observe, person, poll
 
 from mapping.model import Kind
 from mapping.record import Rejected, Via
-from state import journal, ledger, rejected
+from state import journal, ledger, named, rejected
 
 B, P = Kind.BOOKINGS, Kind.PEOPLE
 
@@ -255,3 +255,32 @@ def test_who_stands_inside_a_booking_is_stored_too(tx):
     assert stored.new == 2
     assert held(tx, "p1", kind=P).fields == {"full_name": "Ann"}
     assert not observe(tx, inside).altered
+
+
+class TestNamed:
+    """Which bookings are for whom."""
+
+    def of(self, tx, *people):
+        return [record.ref for record in named.bookings(tx, "salon", people)]
+
+    def test_before_and_after_they_were_taken_in(self, tx):
+        observe(
+            tx, booking("b1", 1, people=["ann"]), booking("b2", 1, people=["bob", "ann"]), booking("b3", 1)
+        )
+        assert self.of(tx, "ann") == ["b1", "b2"]
+        named.catch_up(tx, "salon")
+        assert (self.of(tx, "ann"), self.of(tx, "bob", "carol")) == (["b1", "b2"], ["b2"])
+
+    def test_what_is_for_somebody_else_by_now(self, tx):
+        observe(tx, booking("b1", 1, people=["ann"]))
+        named.catch_up(tx, "salon")
+        observe(tx, booking("b1", 2, people=["bob"]))
+        assert (self.of(tx, "ann"), self.of(tx, "bob")) == ([], ["b1"])
+        named.catch_up(tx, "salon")
+        assert (self.of(tx, "ann"), self.of(tx, "bob")) == ([], ["b1"])
+        observe(tx, booking("b1", 3, people=["ann"]))
+        assert self.of(tx, "ann") == ["b1"]
+
+    def test_another_connection_has_people_of_its_own(self, tx):
+        observe(tx, booking("b1", 1, people=["ann"]), connection="reviews")
+        assert self.of(tx, "ann") == []
