@@ -104,7 +104,7 @@ class Carrier:
         step, held = self.app.world.step(tx, want)
         unsent = isinstance(step, Waits) and not intent.attempts  # by this store: it may be a restored one
         if intent.doubt_since is not None and not self.looked and not unsent:
-            return _Look(step if isinstance(step, Write) else self._lost(tx, held))
+            return _Look(self._sent(tx, step, held))
         armed = cursors.route(tx, route.name).armed
         if (isinstance(step, Settled) or not armed) and self._unsettled(tx):
             return self._end("later")  # it may arrive after all, and then it has to be ended there too
@@ -128,9 +128,13 @@ class Carrier:
             return _Look(write)
         return self._begin(tx, self.intent, write)
 
-    def _lost(self, tx: Tx, held: Record | None) -> Write:
+    def _sent(self, tx: Tx, step: Step, held: Record | None) -> Write:
+        """What was sent in doubt: where no mark tells, it is found by its own fields, whatever is wanted by now."""
         intent, last = self.intent, attempts.last(tx, self.intent)
-        fields = {**(json.loads(last["fields"]) if last else {}), **intent.wish.fields}
+        sent = json.loads(last["fields"]) if last else {}
+        if isinstance(step, Write):
+            return replace(step, fields={**step.fields, **sent}) if step.ref is None else step
+        fields = {**intent.wish.fields, **sent}
         return Write(intent.kind, Act.UPDATE, held.ref if held else None, fields, intent.wish.mark, held={})
 
     def _create(self, tx: Tx, want: Want, write: Write) -> _Look | _Send | None:

@@ -141,6 +141,24 @@ async def test_each_stay_gets_one_cleaning_that_moves_with_it(tmp_path):
         await on.quiet()
 
 
+async def test_a_cleaning_whose_answer_was_lost_is_found_though_its_stay_moved_meanwhile(tmp_path):
+    """A mission bears no mark: it is told by its own fields, and those are the ones that were sent."""
+    async with town(tmp_path, "nowistay-cleaning-missions.yaml") as on:
+        on.villa.seed(bookings=5)
+        await on.armed()
+        stay = on.villa.add_booking(**STAY)
+        on.villa.fault("lost_answer", method="POST", path="/missions")
+        on.villa.fault("error", method="GET", path="/missions", status=503, times=None, after=1)
+        assert (await on.pass_())["open"] == 1
+        on.villa.clear_faults()
+        on.villa.update_booking(stay, departure="2026-07-16")
+        on.villa.advance(600)
+        await on.pass_()
+        ((_, mission),) = on.villa.tables.missions.items()
+        assert mission["scheduledAt"][:10] == "2026-07-16"
+        await on.quiet()
+
+
 @pytest.mark.speaks
 async def test_the_stars_of_a_review_stand_at_the_stay(tmp_path):
     async with town(tmp_path, "nicejob-reviews-to-nowistay.yaml") as on:
