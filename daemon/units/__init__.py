@@ -28,9 +28,6 @@ _FIRST_PAUSE_MS = 5_000
 _LONGEST_PAUSE_MS = 900_000
 _FRESH_S = 1.0
 """How old the knowledge may be, when a write leaves, that nobody has taken the unit over."""
-_SURE_S = 0.2
-"""So long after a commit, which has looked too, a write may leave without another look: nobody takes over in less, since a
-process needs longer to start."""
 _LOOKS = 3
 """A store that is slower than that is no reason never to write."""
 
@@ -43,8 +40,6 @@ class Unit:
         self.key = key
         self.held: units.Claim | None = None
         """Taken with the first transaction: a claim of its own would be one commit more before each write."""
-        self.sure_at = -_FRESH_S
-        """When a commit last began to look whether the unit is still ours, on the clock that never goes back."""
         self.next_due: int | None = None
         """When there will be something to do again, as far as the unit knows."""
 
@@ -57,9 +52,7 @@ class Unit:
             units.fence(tx, held)
             return held, fn(tx)
 
-        begun = time.monotonic()
         self.held, result = await self.app.db.transaction(claimed, label)
-        self.sure_at = begun
         self.app.trouble.pop(self.key, None)
         return result
 
@@ -81,7 +74,7 @@ async def still_ours() -> None:
     """
     unit = _at_work.get()
     held = unit.held if unit is not None else None
-    if unit is None or held is None or time.monotonic() - unit.sure_at < _SURE_S:
+    if unit is None or held is None:
         return
     for _ in range(_LOOKS):
         begun = time.monotonic()
